@@ -1,0 +1,39 @@
+package domain
+
+import "time"
+
+// Lifetime is what limits how long a document is valid (B3).
+type Lifetime struct {
+	Days          int       // of the profile; 0 = unset, then DefaultLifetimeDays
+	RequestedDate Date      // last day asked for at request or approval; empty = none
+	PersonMax     Date      // last day the person may hold documents; empty = none
+	SignerLimit   time.Time // the latest end any document signer certificate can cover
+}
+
+// ValidUntil gives the end of validity for a document that starts at from: the earliest of the limits, to the second. An explicit lifetime
+// or date that no signer can cover is refused (CodeLifetimeBeyondSigner) rather than silently shortened; the default lifetime is shortened.
+// A document that would end before it starts is refused with CodeLifetimeOver.
+func (l Lifetime) ValidUntil(from time.Time) (time.Time, error) {
+	days := l.Days
+	if days == 0 {
+		days = DefaultLifetimeDays
+	}
+	until := from.AddDate(0, 0, days)
+	for _, d := range []Date{l.RequestedDate, l.PersonMax} {
+		if d != "" && d.End().Before(until) {
+			until = d.End().Add(-time.Second)
+		}
+	}
+	if until.After(l.SignerLimit) {
+		if l.Days != 0 || (l.RequestedDate != "" && l.RequestedDate.End().After(l.SignerLimit)) {
+			return time.Time{}, Errorf(CodeLifetimeBeyondSigner,
+				"no document signer certificate covers the lifetime asked for; the latest possible day is %s", DateOf(l.SignerLimit)).
+				With("latest", string(DateOf(l.SignerLimit)))
+		}
+		until = l.SignerLimit
+	}
+	if !until.After(from) {
+		return time.Time{}, Errorf(CodeLifetimeOver, "the document would have expired before it starts")
+	}
+	return until.UTC().Truncate(time.Second), nil
+}

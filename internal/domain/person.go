@@ -1,0 +1,118 @@
+package domain
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// PersonStatus says whether a person can receive documents.
+type PersonStatus string
+
+// The statuses of a person (A1).
+const (
+	PersonActive   PersonStatus = "active"
+	PersonInactive PersonStatus = "inactive"
+)
+
+// Person is a holder or future holder of documents (A1). Everything but ID, Status, Version and the times is personal data.
+type Person struct {
+	ID               string
+	ExternalID       string // employee number or the like; unique when set
+	LogonName        string
+	GivenName        string
+	FamilyName       string
+	Email            string
+	Mobile           string // E.164
+	BirthDate        Date
+	Group            string // department path, "Division/Department"
+	Language         string // BCP 47 tag of the messages to this person; empty = the server's default
+	Status           PersonStatus
+	MaxExpiry        Date // no document of this person is valid after this day
+	ExternalMobileID string
+	Attributes       map[string]any // values for document formats: string, bool, float64, []any, map[string]any
+	HasPortrait      bool
+	HasSignature     bool
+	Version          int // grows with every change
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+}
+
+// ImageKind says what an image of a person shows.
+type ImageKind string
+
+// The kinds of image (A1).
+const (
+	ImagePortrait  ImageKind = "portrait"
+	ImageSignature ImageKind = "signature"
+)
+
+// Image is a picture of a person, kept as it came.
+type Image struct {
+	PersonID   string
+	Kind       ImageKind
+	MediaType  string // image/jpeg or image/jp2
+	Bytes      []byte
+	CapturedAt time.Time // zero = not known
+}
+
+const (
+	maxText       = 150 // ISO/IEC 18013-5 7.2.1: text at most 150 characters
+	maxAttributes = 200
+)
+
+// Check reports every field that breaks a rule. E-mail and mobile number are checked for form elsewhere, where the libraries for them are.
+func (p *Person) Check() Problems {
+	var ps Problems
+	for _, f := range []struct {
+		name, value string
+		required    bool
+	}{
+		{"external_id", p.ExternalID, false},
+		{"logon_name", p.LogonName, false},
+		{"given_name", p.GivenName, true},
+		{"family_name", p.FamilyName, true},
+		{"group", p.Group, false},
+		{"external_mobile_id", p.ExternalMobileID, false},
+	} {
+		checkText(&ps, f.name, f.value, f.required)
+	}
+	checkDay(&ps, "birth_date", p.BirthDate)
+	checkDay(&ps, "max_expiry", p.MaxExpiry)
+	if p.Status != PersonActive && p.Status != PersonInactive {
+		ps.Add("status", "must be active or inactive")
+	}
+	if len(p.Language) > 35 {
+		ps.Add("language", "must be a language tag such as en or de-CH")
+	}
+	if len(p.Attributes) > maxAttributes {
+		ps.Add("attributes", "are more than %d", maxAttributes)
+	}
+	for name := range p.Attributes {
+		if name == "" || len(name) > 100 || strings.ContainsFunc(name, unicode.IsSpace) {
+			ps.Add("attributes", "hold a name that is empty, over 100 characters or has spaces")
+			break
+		}
+	}
+	return ps
+}
+
+func checkText(ps *Problems, field, value string, required bool) {
+	switch {
+	case required && strings.TrimSpace(value) == "":
+		ps.Add(field, "is required")
+	case !utf8.ValidString(value):
+		ps.Add(field, "is not valid UTF-8")
+	case utf8.RuneCountInString(value) > maxText:
+		ps.Add(field, "is longer than %d characters", maxText)
+	case strings.ContainsFunc(value, unicode.IsControl):
+		ps.Add(field, "has control characters")
+	}
+}
+
+func checkDay(ps *Problems, field string, d Date) {
+	if _, err := ParseDate(string(d)); err != nil {
+		ps.Add(field, "must be a day as YYYY-MM-DD")
+	}
+}

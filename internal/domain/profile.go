@@ -1,0 +1,153 @@
+package domain
+
+import (
+	"regexp"
+	"time"
+)
+
+// NotificationScheme says how link and code reach the holder (B7). Link and code never travel in one message.
+type NotificationScheme string
+
+// The notification schemes.
+const (
+	NotifyDefault     NotificationScheme = "default"       // link by e-mail; code by e-mail and by SMS
+	NotifyCodeByEmail NotificationScheme = "code_by_email" // link by e-mail; code by a second e-mail
+	NotifyCodeBySMS   NotificationScheme = "code_by_sms"   // link by e-mail; code by SMS
+	NotifyNone        NotificationScheme = "none"          // nothing is sent; an operator reads both on screen
+)
+
+// Delivery is one message the scheme asks for.
+type Delivery struct {
+	Channel Channel
+	Kind    MessageKind
+}
+
+// Channel is a way to reach a person.
+type Channel string
+
+// The channels.
+const (
+	ChannelEmail Channel = "email"
+	ChannelSMS   Channel = "sms"
+)
+
+// MessageKind names a message template (D1).
+type MessageKind string
+
+// The kinds of message.
+const (
+	MessageCollectionLink     MessageKind = "collection_link"
+	MessageAuthenticationCode MessageKind = "authentication_code"
+	MessageApprovalReminder   MessageKind = "approval_reminder"
+)
+
+// Deliveries gives the messages of the scheme in the order they are sent.
+func (n NotificationScheme) Deliveries() []Delivery {
+	link := Delivery{ChannelEmail, MessageCollectionLink}
+	byEmail := Delivery{ChannelEmail, MessageAuthenticationCode}
+	bySMS := Delivery{ChannelSMS, MessageAuthenticationCode}
+	switch n {
+	case NotifyDefault:
+		return []Delivery{link, byEmail, bySMS}
+	case NotifyCodeByEmail:
+		return []Delivery{link, byEmail}
+	case NotifyCodeBySMS:
+		return []Delivery{link, bySMS}
+	case NotifyNone:
+		return nil
+	}
+	return nil
+}
+
+// Valid says whether n is one of the schemes.
+func (n NotificationScheme) Valid() bool {
+	switch n {
+	case NotifyDefault, NotifyCodeByEmail, NotifyCodeBySMS, NotifyNone:
+		return true
+	}
+	return false
+}
+
+// OnReissue says what happens to the person's other live documents of the same credential group when a document is collected (B4).
+type OnReissue string
+
+// The choices of OnReissue.
+const (
+	ReissueKeep    OnReissue = "keep"
+	ReissueDisable OnReissue = "disable"
+	ReissueCancel  OnReissue = "cancel"
+)
+
+// DefaultLifetimeDays is the lifetime of a document whose profile sets none (B3).
+const DefaultLifetimeDays = 730
+
+// Profile is one version of a credential profile (B1): which document, under which rules.
+type Profile struct {
+	ID        string
+	Name      string // unique; also the credential configuration id for wallets
+	Version   int
+	Comment   string
+	Options   ProfileOptions
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+// ProfileOptions are the rules of a profile. The JSON form is stored and is the API's form.
+type ProfileOptions struct {
+	DisplayName          string             `json:"display_name"`
+	Format               string             `json:"format"`
+	ValidateIssuance     bool               `json:"validate_issuance"`
+	ValidateCancellation bool               `json:"validate_cancellation"`
+	LifetimeDays         int                `json:"lifetime_days,omitempty"` // 0 = unset
+	NotificationScheme   NotificationScheme `json:"notification_scheme"`
+	MaxCopies            int                `json:"max_copies"`
+	CredentialGroup      string             `json:"credential_group,omitempty"`
+	OnReissue            OnReissue          `json:"on_reissue"`
+	IssueOverExisting    bool               `json:"issue_over_existing"`
+}
+
+// MaxCopiesLimit is the most copies of one document (one per wallet key) that a profile may allow.
+const MaxCopiesLimit = 30
+
+// Defaults fills what was left out.
+func (o *ProfileOptions) Defaults() {
+	if o.NotificationScheme == "" {
+		o.NotificationScheme = NotifyDefault
+	}
+	if o.OnReissue == "" {
+		o.OnReissue = ReissueDisable
+	}
+	if o.MaxCopies == 0 {
+		o.MaxCopies = 1
+	}
+}
+
+var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// CheckProfile reports every rule that name and options break, given whether the format is installed.
+func CheckProfile(name string, o ProfileOptions) Problems {
+	var ps Problems
+	if !profileName.MatchString(name) {
+		ps.Add("name", "must be 1 to 63 of a-z, 0-9, dot, dash, underscore, starting with a letter or digit")
+	}
+	checkText(&ps, "display_name", o.DisplayName, true)
+	if o.Format == "" {
+		ps.Add("format", "is required: the id of a document format")
+	}
+	if !o.NotificationScheme.Valid() {
+		ps.Add("notification_scheme", "must be default, code_by_email, code_by_sms or none")
+	}
+	switch o.OnReissue {
+	case ReissueKeep, ReissueDisable, ReissueCancel:
+	default:
+		ps.Add("on_reissue", "must be keep, disable or cancel")
+	}
+	if o.LifetimeDays < 0 {
+		ps.Add("lifetime_days", "must be at least 1")
+	}
+	if o.MaxCopies < 1 || o.MaxCopies > MaxCopiesLimit {
+		ps.Add("max_copies", "must be between 1 and %d", MaxCopiesLimit)
+	}
+	checkText(&ps, "credential_group", o.CredentialGroup, false)
+	return ps
+}

@@ -1,0 +1,108 @@
+package domain
+
+import (
+	"slices"
+	"time"
+)
+
+// RequestState is where a request stands (C4).
+type RequestState string
+
+// The states of a request.
+const (
+	RequestReceived           RequestState = "received"
+	RequestAwaitingApproval   RequestState = "awaiting_approval"
+	RequestAwaitingCollection RequestState = "awaiting_collection"
+	RequestIssued             RequestState = "issued"
+	RequestRejected           RequestState = "rejected"
+	RequestCanceled           RequestState = "canceled"
+	RequestExpired            RequestState = "expired"
+	RequestFailed             RequestState = "failed"
+	RequestLocked             RequestState = "locked" // too many wrong codes; an operator can send a new one
+)
+
+// requestMoves is the whole state machine: from → to.
+var requestMoves = map[RequestState][]RequestState{
+	RequestReceived:           {RequestAwaitingApproval, RequestAwaitingCollection, RequestCanceled, RequestExpired, RequestFailed},
+	RequestAwaitingApproval:   {RequestAwaitingCollection, RequestRejected, RequestCanceled, RequestExpired, RequestFailed},
+	RequestAwaitingCollection: {RequestIssued, RequestLocked, RequestCanceled, RequestExpired, RequestFailed},
+	RequestLocked:             {RequestAwaitingCollection, RequestCanceled, RequestExpired, RequestFailed},
+	RequestIssued:             nil,
+	RequestRejected:           nil,
+	RequestCanceled:           nil,
+	RequestExpired:            nil,
+	RequestFailed:             nil,
+}
+
+// RequestStates lists every state.
+func RequestStates() []RequestState {
+	return []RequestState{RequestReceived, RequestAwaitingApproval, RequestAwaitingCollection, RequestIssued, RequestRejected,
+		RequestCanceled, RequestExpired, RequestFailed, RequestLocked}
+}
+
+// Can says whether a request may move from s to next.
+func (s RequestState) Can(next RequestState) bool { return slices.Contains(requestMoves[s], next) }
+
+// Open says whether the request still waits for something.
+func (s RequestState) Open() bool { return len(requestMoves[s]) > 0 }
+
+// Channel through which a request came in (C1).
+type RequestChannel string
+
+// The request channels.
+const (
+	RequestByOperator RequestChannel = "operator"
+	RequestByHolder   RequestChannel = "self_service"
+	RequestByClient   RequestChannel = "api_client"
+)
+
+// Request is one wish for a document and its way to the wallet.
+type Request struct {
+	ID                 string
+	PersonID           string
+	ProfileID          string
+	Channel            RequestChannel
+	RequestedBy        string // account id
+	State              RequestState
+	ExpiryDate         Date // last day of validity asked for; empty = as the profile says
+	Generation         int  // of link and code; 0 = none yet, raised by approval and every re-send
+	Attempts           int  // wrong codes since the last generation
+	Redeemed           bool // the pre-authorized code of this generation was redeemed
+	CodeExpiresAt      time.Time
+	ApprovalDeadline   time.Time
+	CollectionDeadline time.Time
+	DecidedBy          string
+	DecidedAt          time.Time
+	DecisionReason     string
+	FailureCode        Code
+	DocumentID         string
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+}
+
+// ActKind is something a person or a wallet does to an open request.
+type ActKind string
+
+// The kinds of act.
+const (
+	ActApprove ActKind = "approve"
+	ActReject  ActKind = "reject"
+	ActCancel  ActKind = "cancel"
+	ActResend  ActKind = "resend"
+	ActCollect ActKind = "collect"
+)
+
+// AllowedIn says in which request states the act makes sense.
+func (k ActKind) AllowedIn(s RequestState) bool {
+	switch k {
+	case ActApprove, ActReject:
+		return s == RequestAwaitingApproval
+	case ActCancel:
+		return s.Open()
+	case ActResend:
+		return s == RequestAwaitingCollection || s == RequestLocked
+	case ActCollect:
+		return s == RequestAwaitingCollection
+	}
+	return false
+}

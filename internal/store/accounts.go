@@ -1,0 +1,260 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+)
+
+// Login is what signing in needs to know of an account.
+type Login struct {
+	Account      domain.Account
+	PasswordHash string
+	Failures     int
+	LockedUntil  time.Time
+}
+
+type accountRow struct {
+	ID           string         `db:"id"`
+	Name         string         `db:"name"`
+	PersonID     sql.NullString `db:"person_id"`
+	Email        string         `db:"email"`
+	PasswordHash string         `db:"password_hash"`
+	Disabled     bool           `db:"disabled"`
+	Failures     int            `db:"failures"`
+	LockedUntil  Time           `db:"locked_until"`
+	CreatedAt    Time           `db:"created_at"`
+}
+
+const accountColumns = `id, name, person_id, email, password_hash, disabled, failures, locked_until, created_at`
+
+func (r accountRow) account() domain.Account {
+	return domain.Account{ID: r.ID, Name: r.Name, PersonID: r.PersonID.String, Email: r.Email, Disabled: r.Disabled}
+}
+
+func (r accountRow) login() Login {
+	return Login{Account: r.account(), PasswordHash: r.PasswordHash, Failures: r.Failures, LockedUntil: r.LockedUntil.Time}
+}
+
+// InsertAccount adds an account; a second one of that name is ErrExists. An empty hash means that it has no password.
+func (q Queries) InsertAccount(ctx context.Context, a domain.Account, passwordHash string) error {
+	return q.insert(ctx, "accounts", accountColumns, accountRow{
+		ID: a.ID, Name: a.Name, PersonID: sql.NullString{String: a.PersonID, Valid: a.PersonID != ""}, Email: a.Email,
+		PasswordHash: passwordHash, Disabled: a.Disabled, CreatedAt: At(q.now()),
+	})
+}
+
+// SetAccount changes what may change of an account: e-mail, disabled; and the password when the hash is not empty.
+func (q Queries) SetAccount(ctx context.Context, a domain.Account, passwordHash string) error {
+	return q.change(ctx, `UPDATE accounts SET email = $1, disabled = $2,
+		password_hash = CASE WHEN $3 = '' THEN password_hash ELSE $3 END,
+		failures = CASE WHEN $3 = '' THEN failures ELSE 0 END WHERE id = $4`, a.Email, a.Disabled, passwordHash, a.ID)
+}
+
+// AccountByName reads what signing in needs.
+func (q Queries) AccountByName(ctx context.Context, name string) (Login, error) {
+	var r accountRow
+	err := q.get(ctx, &r, `SELECT `+accountColumns+` FROM accounts WHERE name = $1`, name)
+	return r.login(), err
+}
+
+// Account reads one account.
+func (q Queries) Account(ctx context.Context, id string) (domain.Account, error) {
+	var r accountRow
+	err := q.get(ctx, &r, `SELECT `+accountColumns+` FROM accounts WHERE id = $1`, id)
+	return r.account(), err
+}
+
+// Accounts lists accounts, newest first.
+func (q Queries) Accounts(ctx context.Context, page Page) ([]domain.Account, error) {
+	var f filter
+	tail := page.newestFirst(&f)
+	var rows []accountRow
+	if err := q.list(ctx, &rows, `SELECT `+accountColumns+` FROM accounts`+tail, f.args...); err != nil {
+		return nil, err
+	}
+	out := make([]domain.Account, len(rows))
+	for i, r := range rows {
+		out[i] = r.account()
+	}
+	return out, nil
+}
+
+// HasAccounts says whether anybody can sign in yet.
+func (q Queries) HasAccounts(ctx context.Context) (bool, error) {
+	var yes bool
+	err := q.get(ctx, &yes, `SELECT EXISTS (SELECT 1 FROM accounts)`)
+	return yes, err
+}
+
+// NoteSignIn records the outcome of a sign-in: the number of failures in a row, and until when the account is locked.
+func (q Queries) NoteSignIn(ctx context.Context, accountID string, failures int, lockedUntil time.Time) error {
+	return q.change(ctx, `UPDATE accounts SET failures = $1, locked_until = $2 WHERE id = $3`, failures, At(lockedUntil), accountID)
+}
+
+// APIKey is one secret of an account.
+type APIKey struct {
+	ID         string
+	AccountID  string
+	Label      string
+	SecretHash string
+	ExpiresAt  time.Time
+	Revoked    bool
+	CreatedAt  time.Time
+}
+
+type apiKeyRow struct {
+	ID         string `db:"id"`
+	AccountID  string `db:"account_id"`
+	Label      string `db:"label"`
+	SecretHash string `db:"secret_hash"`
+	ExpiresAt  Time   `db:"expires_at"`
+	Revoked    bool   `db:"revoked"`
+	CreatedAt  Time   `db:"created_at"`
+}
+
+const apiKeyColumns = `id, account_id, label, secret_hash, expires_at, revoked, created_at`
+
+func (r apiKeyRow) key() APIKey {
+	return APIKey{ID: r.ID, AccountID: r.AccountID, Label: r.Label, SecretHash: r.SecretHash, ExpiresAt: r.ExpiresAt.Time,
+		Revoked: r.Revoked, CreatedAt: r.CreatedAt.Time}
+}
+
+// InsertAPIKey adds a key.
+func (q Queries) InsertAPIKey(ctx context.Context, k APIKey) error {
+	return q.insert(ctx, "api_keys", apiKeyColumns, apiKeyRow{ID: k.ID, AccountID: k.AccountID, Label: k.Label, SecretHash: k.SecretHash,
+		ExpiresAt: At(k.ExpiresAt), Revoked: k.Revoked, CreatedAt: At(k.CreatedAt)})
+}
+
+// APIKey reads one key.
+func (q Queries) APIKey(ctx context.Context, id string) (APIKey, error) {
+	var r apiKeyRow
+	err := q.get(ctx, &r, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1`, id)
+	return r.key(), err
+}
+
+// APIKeys lists an account's keys, newest first.
+func (q Queries) APIKeys(ctx context.Context, accountID string) ([]APIKey, error) {
+	var rows []apiKeyRow
+	err := q.list(ctx, &rows, `SELECT `+apiKeyColumns+` FROM api_keys WHERE account_id = $1 ORDER BY id DESC`, accountID)
+	out := make([]APIKey, len(rows))
+	for i, r := range rows {
+		out[i] = r.key()
+	}
+	return out, err
+}
+
+// RevokeAPIKey ends a key for good.
+func (q Queries) RevokeAPIKey(ctx context.Context, accountID, id string) error {
+	return q.change(ctx, `UPDATE api_keys SET revoked = TRUE WHERE id = $1 AND account_id = $2`, id, accountID)
+}
+
+type roleRow struct {
+	ID          string                    `db:"id"`
+	Name        string                    `db:"name"`
+	Permissions JSON[[]domain.Permission] `db:"permissions"`
+}
+
+// InsertRole adds a role; a second one of that name is ErrExists.
+func (q Queries) InsertRole(ctx context.Context, r domain.Role) error {
+	return q.insert(ctx, "roles", "id, name, permissions", roleRow{r.ID, r.Name, JSON[[]domain.Permission]{r.Permissions}})
+}
+
+// UpdateRole replaces a role's name and permissions.
+func (q Queries) UpdateRole(ctx context.Context, r domain.Role) error {
+	return q.change(ctx, `UPDATE roles SET name = $1, permissions = $2 WHERE id = $3`, r.Name, JSON[[]domain.Permission]{r.Permissions}, r.ID)
+}
+
+// Role reads one role.
+func (q Queries) Role(ctx context.Context, id string) (domain.Role, error) {
+	var r roleRow
+	err := q.get(ctx, &r, `SELECT id, name, permissions FROM roles WHERE id = $1`, id)
+	return domain.Role{ID: r.ID, Name: r.Name, Permissions: r.Permissions.V}, err
+}
+
+// Roles lists every role by name.
+func (q Queries) Roles(ctx context.Context) ([]domain.Role, error) {
+	var rows []roleRow
+	err := q.list(ctx, &rows, `SELECT id, name, permissions FROM roles ORDER BY name`)
+	out := make([]domain.Role, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Role{ID: r.ID, Name: r.Name, Permissions: r.Permissions.V}
+	}
+	return out, err
+}
+
+// SetAssignments replaces the roles of an account.
+func (q Queries) SetAssignments(ctx context.Context, accountID string, as []domain.Assignment) error {
+	if _, err := q.exec(ctx, `DELETE FROM role_assignments WHERE account_id = $1`, accountID); err != nil {
+		return err
+	}
+	for _, a := range as {
+		_, err := q.exec(ctx, `INSERT INTO role_assignments (account_id, role_id, scope) VALUES ($1, $2, $3)`,
+			accountID, a.RoleID, string(a.Scope))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Assignments lists the roles of an account.
+func (q Queries) Assignments(ctx context.Context, accountID string) ([]domain.Assignment, error) {
+	var rows []struct {
+		RoleID string `db:"role_id"`
+		Scope  string `db:"scope"`
+	}
+	err := q.list(ctx, &rows, `SELECT role_id, scope FROM role_assignments WHERE account_id = $1 ORDER BY role_id`, accountID)
+	out := make([]domain.Assignment, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Assignment{RoleID: r.RoleID, Scope: domain.Scope(r.Scope)}
+	}
+	return out, err
+}
+
+// Grants gives what an account may do, and how far.
+func (q Queries) Grants(ctx context.Context, accountID string) (map[domain.Permission]domain.Scope, error) {
+	var rows []struct {
+		Scope       string                    `db:"scope"`
+		Permissions JSON[[]domain.Permission] `db:"permissions"`
+	}
+	err := q.list(ctx, &rows, `SELECT a.scope, r.permissions FROM role_assignments a JOIN roles r ON r.id = a.role_id
+		WHERE a.account_id = $1`, accountID)
+	out := map[domain.Permission]domain.Scope{}
+	for _, r := range rows {
+		for _, p := range r.Permissions.V {
+			out[p] = domain.Scope(r.Scope).Wider(out[p])
+		}
+	}
+	return out, err
+}
+
+// Approvers lists the enabled accounts with an e-mail address that hold the permission approve, but for those named.
+func (q Queries) Approvers(ctx context.Context, except ...string) ([]domain.Account, error) {
+	var rows []struct {
+		accountRow
+		Permissions JSON[[]domain.Permission] `db:"permissions"`
+	}
+	err := q.list(ctx, &rows, `SELECT a.id, a.name, a.person_id, a.email, r.permissions FROM accounts a
+		JOIN role_assignments x ON x.account_id = a.id JOIN roles r ON r.id = x.role_id
+		WHERE NOT a.disabled AND a.email <> '' AND x.scope = 'all' ORDER BY a.id`)
+	if err != nil {
+		return nil, err
+	}
+	skip := map[string]bool{}
+	for _, id := range except {
+		skip[id] = true
+	}
+	var out []domain.Account
+	for _, r := range rows {
+		for _, p := range r.Permissions.V {
+			if p == domain.PermApprove && !skip[r.ID] {
+				skip[r.ID] = true
+				out = append(out, r.account())
+			}
+		}
+	}
+	return out, nil
+}

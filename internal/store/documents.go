@@ -1,0 +1,190 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+)
+
+type documentRow struct {
+	ID              string `db:"id"`
+	Serial          string `db:"serial"`
+	RequestID       string `db:"request_id"`
+	ActID           string `db:"act_id"`
+	PersonID        string `db:"person_id"`
+	ProfileID       string `db:"profile_id"`
+	ProfileVersion  int    `db:"profile_version"`
+	FormatID        string `db:"format_id"`
+	FormatVersion   int    `db:"format_version"`
+	DocType         string `db:"doc_type"`
+	Platform        string `db:"platform"`
+	State           string `db:"state"`
+	CredentialGroup string `db:"credential_group"`
+	SignerID        string `db:"signer_id"`
+	SignedAt        Time   `db:"signed_at"`
+	ValidFrom       Time   `db:"valid_from"`
+	ValidUntil      Time   `db:"valid_until"`
+	Copies          int    `db:"copies"`
+	CreatedAt       Time   `db:"created_at"`
+	UpdatedAt       Time   `db:"updated_at"`
+}
+
+const documentColumns = `id, serial, request_id, act_id, person_id, profile_id, profile_version, format_id, format_version, doc_type, ` +
+	`platform, state, credential_group, signer_id, signed_at, valid_from, valid_until, copies, created_at, updated_at`
+
+func (r documentRow) document() domain.Document {
+	return domain.Document{
+		ID: r.ID, Serial: r.Serial, RequestID: r.RequestID, ActID: r.ActID, PersonID: r.PersonID, ProfileID: r.ProfileID,
+		ProfileVersion: r.ProfileVersion, FormatID: r.FormatID, FormatVersion: r.FormatVersion, DocType: r.DocType,
+		Platform: domain.Platform(r.Platform), State: domain.DocumentState(r.State), CredentialGroup: r.CredentialGroup,
+		SignerID: r.SignerID, SignedAt: r.SignedAt.Time, ValidFrom: r.ValidFrom.Time, ValidUntil: r.ValidUntil.Time, Copies: r.Copies,
+		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+	}
+}
+
+func rowOfDocument(d domain.Document) documentRow {
+	return documentRow{
+		ID: d.ID, Serial: d.Serial, RequestID: d.RequestID, ActID: d.ActID, PersonID: d.PersonID, ProfileID: d.ProfileID,
+		ProfileVersion: d.ProfileVersion, FormatID: d.FormatID, FormatVersion: d.FormatVersion, DocType: d.DocType,
+		Platform: string(d.Platform), State: string(d.State), CredentialGroup: d.CredentialGroup, SignerID: d.SignerID,
+		SignedAt: At(d.SignedAt), ValidFrom: At(d.ValidFrom), ValidUntil: At(d.ValidUntil), Copies: d.Copies,
+		CreatedAt: At(d.CreatedAt), UpdatedAt: At(d.UpdatedAt),
+	}
+}
+
+// InsertDocument records the intent to sign a document; a second one for the same request is ErrExists.
+func (q Queries) InsertDocument(ctx context.Context, d domain.Document) error {
+	return q.insert(ctx, "documents", documentColumns, rowOfDocument(d))
+}
+
+// ReplaceIntent gives a document that is still prepared to another act, with that act's terms; ErrChanged when it is not prepared.
+func (q Queries) ReplaceIntent(ctx context.Context, d domain.Document) error {
+	r := rowOfDocument(d)
+	err := q.change(ctx, `UPDATE documents SET act_id = $1, profile_id = $2, profile_version = $3, format_id = $4, format_version = $5,
+		doc_type = $6, platform = $7, credential_group = $8, signer_id = $9, signed_at = $10, valid_from = $11, valid_until = $12,
+		copies = $13, updated_at = $14 WHERE id = $15 AND state = 'prepared'`, r.ActID, r.ProfileID, r.ProfileVersion, r.FormatID,
+		r.FormatVersion, r.DocType, r.Platform, r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, r.Copies,
+		r.UpdatedAt, r.ID)
+	if err != nil {
+		return err
+	}
+	_, err = q.exec(ctx, `DELETE FROM document_copies WHERE document_id = $1`, d.ID)
+	return err
+}
+
+// Activate turns the prepared document of exactly this act into an active one; ErrChanged when another act took it over or it is done.
+func (q Queries) Activate(ctx context.Context, documentID, actID string, at time.Time) error {
+	return q.change(ctx, `UPDATE documents SET state = 'active', updated_at = $1 WHERE id = $2 AND act_id = $3 AND state = 'prepared'`,
+		At(at), documentID, actID)
+}
+
+// MoveDocument changes the state where it still is from; else ErrChanged.
+func (q Queries) MoveDocument(ctx context.Context, id string, from, to domain.DocumentState, at time.Time) error {
+	return q.change(ctx, `UPDATE documents SET state = $1, updated_at = $2 WHERE id = $3 AND state = $4`, string(to), At(at), id, string(from))
+}
+
+// Document reads one document.
+func (q Queries) Document(ctx context.Context, id string) (domain.Document, error) {
+	return q.document(ctx, `id = $1`, id)
+}
+
+// DocumentBySerial reads one document by its serial number.
+func (q Queries) DocumentBySerial(ctx context.Context, serial string) (domain.Document, error) {
+	return q.document(ctx, `serial = $1`, serial)
+}
+
+// DocumentOfRequest reads the document of a request, prepared or issued.
+func (q Queries) DocumentOfRequest(ctx context.Context, requestID string) (domain.Document, error) {
+	return q.document(ctx, `request_id = $1`, requestID)
+}
+
+func (q Queries) document(ctx context.Context, cond string, arg string) (domain.Document, error) {
+	var r documentRow
+	err := q.get(ctx, &r, `SELECT `+documentColumns+` FROM documents WHERE `+cond, arg)
+	return r.document(), err
+}
+
+// DocumentFilter narrows a list of documents; empty fields do not.
+type DocumentFilter struct {
+	PersonID  string
+	ProfileID string
+	State     domain.DocumentState
+	Serial    string
+}
+
+// Documents lists documents, newest first, without those that are only prepared.
+func (q Queries) Documents(ctx context.Context, want DocumentFilter, page Page) ([]domain.Document, error) {
+	var f filter
+	f.add("state <> 'prepared'")
+	f.equal("person_id", want.PersonID)
+	f.equal("profile_id", want.ProfileID)
+	f.equal("state", string(want.State))
+	f.equal("serial", want.Serial)
+	return q.documents(ctx, page.newestFirst(&f), f.args...)
+}
+
+// LiveDocuments lists a person's active and disabled documents.
+func (q Queries) LiveDocuments(ctx context.Context, personID string) ([]domain.Document, error) {
+	return q.documents(ctx, ` WHERE person_id = $1 AND state IN ('active', 'disabled') ORDER BY id`, personID)
+}
+
+func (q Queries) documents(ctx context.Context, tail string, args ...any) ([]domain.Document, error) {
+	var rows []documentRow
+	if err := q.list(ctx, &rows, `SELECT `+documentColumns+` FROM documents`+tail, args...); err != nil {
+		return nil, err
+	}
+	out := make([]domain.Document, len(rows))
+	for i, r := range rows {
+		out[i] = r.document()
+	}
+	return out, nil
+}
+
+type copyRow struct {
+	DocumentID    string `db:"document_id"`
+	N             int    `db:"n"`
+	KeyThumbprint string `db:"key_thumbprint"`
+	PublicKey     []byte `db:"public_key"`
+	Seed          []byte `db:"seed"`
+	ListID        string `db:"list_id"`
+	StatusIndex   uint64 `db:"status_index"`
+	IssuerSigned  []byte `db:"issuer_signed"`
+}
+
+const copyColumns = `document_id, n, key_thumbprint, public_key, seed, list_id, status_index, issuer_signed`
+
+// InsertCopy records one key, its status index and its seed; a key that any document has is ErrExists.
+func (q Queries) InsertCopy(ctx context.Context, c domain.Copy) error {
+	return q.insert(ctx, "document_copies", copyColumns, copyRow(c))
+}
+
+// Copies reads the copies of a document in the order of the wallet's proofs.
+func (q Queries) Copies(ctx context.Context, documentID string) ([]domain.Copy, error) {
+	var rows []copyRow
+	err := q.list(ctx, &rows, `SELECT `+copyColumns+` FROM document_copies WHERE document_id = $1 ORDER BY n`, documentID)
+	out := make([]domain.Copy, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Copy(r)
+	}
+	return out, err
+}
+
+// KeyTaken says whether any document has the wallet key.
+func (q Queries) KeyTaken(ctx context.Context, thumbprint string) (bool, error) {
+	var yes bool
+	err := q.get(ctx, &yes, `SELECT EXISTS (SELECT 1 FROM document_copies WHERE key_thumbprint = $1)`, thumbprint)
+	return yes, err
+}
+
+// StoreSigned keeps the signed bytes of a copy for the wallet and erases the seed they were made with.
+func (q Queries) StoreSigned(ctx context.Context, documentID string, n int, issuerSigned []byte) error {
+	return q.change(ctx, `UPDATE document_copies SET issuer_signed = $1, seed = NULL WHERE document_id = $2 AND n = $3 AND issuer_signed IS NULL`,
+		issuerSigned, documentID, n)
+}
+
+// DropSigned erases the signed bytes of documents issued before the instant and gives the number of copies.
+func (q Queries) DropSigned(ctx context.Context, before time.Time) (int64, error) {
+	return q.exec(ctx, `UPDATE document_copies SET issuer_signed = NULL WHERE issuer_signed IS NOT NULL AND document_id IN
+		(SELECT id FROM documents WHERE state <> 'prepared' AND signed_at < $1)`, At(before))
+}

@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+)
+
+// MessageState says whether a message went out.
+type MessageState string
+
+// The states of a message.
+const (
+	MessagePending  MessageState = "pending"
+	MessageSent     MessageState = "sent"
+	MessageFailed   MessageState = "failed"   // refused for good, or out of time
+	MessageReplaced MessageState = "replaced" // a newer generation made it pointless
+)
+
+// Message is the intent to tell somebody something (D3). It holds no content: that is made when it is sent.
+type Message struct {
+	ID         string             `db:"id"`
+	RequestID  string             `db:"request_id"`
+	Generation int                `db:"generation"`
+	Channel    domain.Channel     `db:"channel"`
+	Kind       domain.MessageKind `db:"kind"`
+	State      MessageState       `db:"state"`
+	AccountID  string             `db:"account_id"` // the approver it goes to; empty = the holder
+	CreatedAt  Time               `db:"created_at"`
+	UpdatedAt  Time               `db:"updated_at"`
+}
+
+// MessageAttempt is one try to send a message.
+type MessageAttempt struct {
+	ID        string `db:"id"`
+	MessageID string `db:"message_id"`
+	Outcome   string `db:"outcome"` // sent, temporary, refused
+	Answer    string `db:"answer"`  // of the gateway, without content
+	At        Time   `db:"at"`
+}
+
+const messageColumns = `id, request_id, generation, channel, kind, state, account_id, created_at, updated_at`
+
+// InsertMessage records the intent.
+func (q Queries) InsertMessage(ctx context.Context, m Message) error {
+	return q.insert(ctx, "messages", messageColumns, m)
+}
+
+// Messages lists the messages of a request, oldest first.
+func (q Queries) Messages(ctx context.Context, requestID string) ([]Message, error) {
+	var out []Message
+	err := q.list(ctx, &out, `SELECT `+messageColumns+` FROM messages WHERE request_id = $1 ORDER BY id`, requestID)
+	return out, err
+}
+
+// PendingMessages lists what of a generation still has to go out.
+func (q Queries) PendingMessages(ctx context.Context, requestID string, generation int) ([]Message, error) {
+	var out []Message
+	err := q.list(ctx, &out, `SELECT `+messageColumns+` FROM messages WHERE request_id = $1 AND generation = $2 AND state = 'pending'
+		ORDER BY id`, requestID, generation)
+	return out, err
+}
+
+// ReplaceMessages takes every pending message of the request out of the queue.
+func (q Queries) ReplaceMessages(ctx context.Context, requestID string, at time.Time) error {
+	_, err := q.exec(ctx, `UPDATE messages SET state = 'replaced', updated_at = $1 WHERE request_id = $2 AND state = 'pending'`,
+		At(at), requestID)
+	return err
+}
+
+// NoteAttempt records a try and, unless it is to be tried again, the message's new state.
+func (q Queries) NoteAttempt(ctx context.Context, a MessageAttempt, state MessageState) error {
+	if err := q.insert(ctx, "message_attempts", "id, message_id, outcome, answer, at", a); err != nil {
+		return err
+	}
+	_, err := q.exec(ctx, `UPDATE messages SET state = $1, updated_at = $2 WHERE id = $3 AND state = 'pending'`, string(state), a.At, a.MessageID)
+	return err
+}
+
+// MessageAttempts lists the tries of all messages of a request, oldest first.
+func (q Queries) MessageAttempts(ctx context.Context, requestID string) ([]MessageAttempt, error) {
+	var out []MessageAttempt
+	err := q.list(ctx, &out, `SELECT a.id, a.message_id, a.outcome, a.answer, a.at FROM message_attempts a JOIN messages m
+		ON m.id = a.message_id WHERE m.request_id = $1 ORDER BY a.id`, requestID)
+	return out, err
+}

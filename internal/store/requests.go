@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+)
+
+type requestRow struct {
+	ID                 string `db:"id"`
+	PersonID           string `db:"person_id"`
+	ProfileID          string `db:"profile_id"`
+	Channel            string `db:"channel"`
+	RequestedBy        string `db:"requested_by"`
+	State              string `db:"state"`
+	ExpiryDate         string `db:"expiry_date"`
+	Generation         int    `db:"generation"`
+	Attempts           int    `db:"attempts"`
+	Redeemed           bool   `db:"redeemed"`
+	CodeExpiresAt      Time   `db:"code_expires_at"`
+	ApprovalDeadline   Time   `db:"approval_deadline"`
+	CollectionDeadline Time   `db:"collection_deadline"`
+	DecidedBy          string `db:"decided_by"`
+	DecidedAt          Time   `db:"decided_at"`
+	DecisionReason     string `db:"decision_reason"`
+	FailureCode        string `db:"failure_code"`
+	DocumentID         string `db:"document_id"`
+	CreatedAt          Time   `db:"created_at"`
+	UpdatedAt          Time   `db:"updated_at"`
+}
+
+const requestColumns = `id, person_id, profile_id, channel, requested_by, state, expiry_date, generation, attempts, redeemed, ` +
+	`code_expires_at, approval_deadline, collection_deadline, decided_by, decided_at, decision_reason, failure_code, document_id, ` +
+	`created_at, updated_at`
+
+func (r requestRow) request() domain.Request {
+	return domain.Request{
+		ID: r.ID, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: domain.RequestChannel(r.Channel), RequestedBy: r.RequestedBy,
+		State: domain.RequestState(r.State), ExpiryDate: domain.Date(r.ExpiryDate), Generation: r.Generation, Attempts: r.Attempts,
+		Redeemed: r.Redeemed, CodeExpiresAt: r.CodeExpiresAt.Time, ApprovalDeadline: r.ApprovalDeadline.Time,
+		CollectionDeadline: r.CollectionDeadline.Time, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt.Time, DecisionReason: r.DecisionReason,
+		FailureCode: domain.Code(r.FailureCode), DocumentID: r.DocumentID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+	}
+}
+
+func rowOfRequest(r domain.Request) requestRow {
+	return requestRow{
+		ID: r.ID, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: string(r.Channel), RequestedBy: r.RequestedBy,
+		State: string(r.State), ExpiryDate: string(r.ExpiryDate), Generation: r.Generation, Attempts: r.Attempts, Redeemed: r.Redeemed,
+		CodeExpiresAt: At(r.CodeExpiresAt), ApprovalDeadline: At(r.ApprovalDeadline), CollectionDeadline: At(r.CollectionDeadline),
+		DecidedBy: r.DecidedBy, DecidedAt: At(r.DecidedAt), DecisionReason: r.DecisionReason, FailureCode: string(r.FailureCode),
+		DocumentID: r.DocumentID, CreatedAt: At(r.CreatedAt), UpdatedAt: At(r.UpdatedAt),
+	}
+}
+
+// InsertRequest adds a request.
+func (q Queries) InsertRequest(ctx context.Context, r domain.Request) error {
+	return q.insert(ctx, "requests", requestColumns, rowOfRequest(r))
+}
+
+// MoveRequest writes r where the stored row is still in the state from and of the generation; else ErrChanged.
+func (q Queries) MoveRequest(ctx context.Context, r domain.Request, from domain.RequestState, generation int) error {
+	w := rowOfRequest(r)
+	return q.change(ctx, `UPDATE requests SET profile_id = $1, state = $2, expiry_date = $3, generation = $4, attempts = $5, redeemed = $6,
+		code_expires_at = $7, approval_deadline = $8, collection_deadline = $9, decided_by = $10, decided_at = $11, decision_reason = $12,
+		failure_code = $13, document_id = $14, updated_at = $15 WHERE id = $16 AND state = $17 AND generation = $18`,
+		w.ProfileID, w.State, w.ExpiryDate, w.Generation, w.Attempts, w.Redeemed, w.CodeExpiresAt, w.ApprovalDeadline,
+		w.CollectionDeadline, w.DecidedBy, w.DecidedAt, w.DecisionReason, w.FailureCode, w.DocumentID, w.UpdatedAt, w.ID,
+		string(from), generation)
+}
+
+// CountAttempt adds a wrong code to a request that awaits collection and gives the new number; ErrChanged when it does not, or when
+// generation is not the present one.
+func (q Queries) CountAttempt(ctx context.Context, id string, generation int) (int, error) {
+	var n int
+	err := q.get(ctx, &n, `UPDATE requests SET attempts = attempts + 1 WHERE id = $1 AND generation = $2 AND state = 'awaiting_collection'
+		AND NOT redeemed RETURNING attempts`, id, generation)
+	if errors.Is(err, ErrNotFound) {
+		err = ErrChanged
+	}
+	return n, err
+}
+
+// RedeemCode marks the pre-authorized code of the generation as redeemed, once; ErrChanged when it was, or is not the present one.
+func (q Queries) RedeemCode(ctx context.Context, id string, generation int, at time.Time) error {
+	return q.change(ctx, `UPDATE requests SET redeemed = TRUE, updated_at = $1 WHERE id = $2 AND generation = $3
+		AND state = 'awaiting_collection' AND NOT redeemed`, At(at), id, generation)
+}
+
+// Request reads one request.
+func (q Queries) Request(ctx context.Context, id string) (domain.Request, error) {
+	var r requestRow
+	err := q.get(ctx, &r, `SELECT `+requestColumns+` FROM requests WHERE id = $1`, id)
+	return r.request(), err
+}
+
+// RequestFilter narrows a list of requests; empty fields do not.
+type RequestFilter struct {
+	PersonID       string
+	State          domain.RequestState
+	NotRequestedBy string // leaves out what this account asked for
+	NotForPerson   string // leaves out what is for this person
+}
+
+// Requests lists requests, newest first.
+func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([]domain.Request, error) {
+	var f filter
+	f.equal("person_id", want.PersonID)
+	f.equal("state", string(want.State))
+	if want.NotRequestedBy != "" {
+		f.add("requested_by <> ?", want.NotRequestedBy)
+	}
+	if want.NotForPerson != "" {
+		f.add("person_id <> ?", want.NotForPerson)
+	}
+	tail := page.newestFirst(&f)
+	var rows []requestRow
+	if err := q.list(ctx, &rows, `SELECT `+requestColumns+` FROM requests`+tail, f.args...); err != nil {
+		return nil, err
+	}
+	out := make([]domain.Request, len(rows))
+	for i, r := range rows {
+		out[i] = r.request()
+	}
+	return out, nil
+}
+
+// RequestsToStart gives the ids of requests whose workflow should be running but may not be: received before the instant, or past a
+// deadline by then.
+func (q Queries) RequestsToStart(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	var ids []string
+	err := q.list(ctx, &ids, `SELECT id FROM requests WHERE (state = 'received' AND created_at < $1)
+		OR (state = 'awaiting_approval' AND approval_deadline < $1)
+		OR (state IN ('awaiting_collection', 'locked') AND collection_deadline < $1) ORDER BY id LIMIT $2`, At(before), limit)
+	return ids, err
+}
+
+// Act is a recorded act on a request: what a person decided, or which keys a wallet brought.
+type Act struct {
+	ID          string
+	RequestID   string
+	Kind        domain.ActKind
+	AccountID   string
+	Reason      string
+	Params      ActParams
+	Fingerprint string // of what makes a repeat the same act
+	Applied     bool
+	CreatedAt   time.Time
+}
+
+// ActParams are the details of an act by kind.
+type ActParams struct {
+	ProfileID  string          `json:"profile_id,omitempty"`  // approve: switch to this profile
+	ExpiryDate domain.Date     `json:"expiry_date,omitempty"` // approve: last day of validity
+	Generation int             `json:"generation,omitempty"`  // collect: of the link and code used
+	Platform   domain.Platform `json:"platform,omitempty"`    // collect
+	Keys       [][]byte        `json:"keys,omitempty"`        // collect: PKIX DER
+}
+
+type actRow struct {
+	ID          string          `db:"id"`
+	RequestID   string          `db:"request_id"`
+	Kind        string          `db:"kind"`
+	AccountID   string          `db:"account_id"`
+	Reason      string          `db:"reason"`
+	Params      JSON[ActParams] `db:"params"`
+	Fingerprint string          `db:"fingerprint"`
+	Applied     bool            `db:"applied"`
+	CreatedAt   Time            `db:"created_at"`
+}
+
+const actColumns = `id, request_id, kind, account_id, reason, params, fingerprint, applied, created_at`
+
+// InsertAct records an act.
+func (q Queries) InsertAct(ctx context.Context, a Act) error {
+	return q.insert(ctx, "request_acts", actColumns, actRow{ID: a.ID, RequestID: a.RequestID, Kind: string(a.Kind), AccountID: a.AccountID,
+		Reason: a.Reason, Params: JSON[ActParams]{a.Params}, Fingerprint: a.Fingerprint, Applied: a.Applied, CreatedAt: At(a.CreatedAt)})
+}
+
+// Act reads one act.
+func (q Queries) Act(ctx context.Context, id string) (Act, error) {
+	var r actRow
+	err := q.get(ctx, &r, `SELECT `+actColumns+` FROM request_acts WHERE id = $1`, id)
+	return Act{ID: r.ID, RequestID: r.RequestID, Kind: domain.ActKind(r.Kind), AccountID: r.AccountID, Reason: r.Reason, Params: r.Params.V,
+		Fingerprint: r.Fingerprint, Applied: r.Applied, CreatedAt: r.CreatedAt.Time}, err
+}
+
+// MarkActApplied notes that the act took effect, once; ErrChanged when it had.
+func (q Queries) MarkActApplied(ctx context.Context, id string) error {
+	return q.change(ctx, `UPDATE request_acts SET applied = TRUE WHERE id = $1 AND NOT applied`, id)
+}

@@ -1,0 +1,82 @@
+// Package messages holds what workflows, activities and the engine say to each other: names of workflows, updates, signals, activities and
+// queues, workflow ids, and the payloads. Payloads carry ids, durations, states and codes only; never personal data.
+package messages
+
+import (
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+)
+
+// Task queues. Signing has its own, so that its concurrency can be limited and its workers can sit beside the keys.
+const (
+	QueueRequests = "mdocket-requests"
+	QueueSigning  = "mdocket-signing"
+)
+
+// Workflow types.
+const (
+	WorkflowIssuance  = "Issuance"
+	WorkflowReconcile = "Reconcile"
+)
+
+// Updates of the issuance workflow, named as the acts; each carries an ActRef and answers with a Snapshot, the update id is the act's id.
+const (
+	UpdateApprove = string(domain.ActApprove)
+	UpdateReject  = string(domain.ActReject)
+	UpdateCancel  = string(domain.ActCancel)
+	UpdateResend  = string(domain.ActResend)
+	UpdateCollect = string(domain.ActCollect)
+)
+
+// SignalLocked tells the issuance workflow that too many wrong codes locked the request. It carries nothing: the workflow looks at SQL again,
+// so a signal that comes late or twice does no harm.
+const SignalLocked = "locked"
+
+// ScheduleReconcile starts WorkflowReconcile again and again.
+const ScheduleReconcile = "mdocket-reconcile"
+
+// IssuanceID gives the workflow id of a request's issuance. It is made from the request id, so a second start is harmless.
+func IssuanceID(requestID string) string { return "issuance-" + requestID }
+
+// IssuanceInput starts an issuance.
+type IssuanceInput struct {
+	RequestID string `json:"request_id"`
+}
+
+// IssuanceResult is how an issuance ended. Rejected, canceled and expired are results, not failures.
+type IssuanceResult struct {
+	State domain.RequestState `json:"state"`
+}
+
+// ActRef names an act that is recorded in SQL.
+type ActRef struct {
+	RequestID string `json:"request_id"`
+	ActID     string `json:"act_id"`
+}
+
+// Snapshot is the request as SQL has it after a step: all that the workflow needs to know to wait for the next one.
+type Snapshot struct {
+	State         domain.RequestState `json:"state"`
+	Generation    int                 `json:"generation,omitempty"`
+	Deadline      time.Time           `json:"deadline"`                 // of the present state; zero = none
+	ReminderEvery time.Duration       `json:"reminder_every,omitempty"` // while awaiting approval; 0 = never
+	Unsent        bool                `json:"unsent,omitempty"`         // messages of this generation wait to be sent
+}
+
+// NotifyInput asks for the messages of one generation of a request to be sent.
+type NotifyInput struct {
+	RequestID  string `json:"request_id"`
+	Generation int    `json:"generation"`
+}
+
+// ReminderInput asks for the n-th reminder to the approvers.
+type ReminderInput struct {
+	RequestID string `json:"request_id"`
+	N         int    `json:"n"`
+}
+
+// ReconcileResult counts what a reconciliation did.
+type ReconcileResult struct {
+	Started int `json:"started"`
+}
