@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -28,7 +30,7 @@ type Issuer interface {
 	// Notify sends the unsent messages of the generation. An error means that something is still unsent and another try may help; failures
 	// for good are recorded and are no error here.
 	Notify(ctx context.Context, requestID string, generation int) error
-	// RemindApprovers sends the n-th reminder, counted from 1.
+	// RemindApprovers sends the n-th reminder. The count begins at 1, and again at 1 when the workflow was started anew.
 	RemindApprovers(ctx context.Context, requestID string, n int) error
 	// Sign carries out a recorded collect act: the document is signed and stored when it returns without error.
 	Sign(ctx context.Context, ref messages.ActRef) (messages.Snapshot, error)
@@ -51,46 +53,64 @@ func NewIssuance(issuer Issuer, start func(ctx context.Context, requestID string
 
 // Begin is Issuer.Begin.
 func (a *Issuance) Begin(ctx context.Context, requestID string) (messages.Snapshot, error) {
-	snapshot, err := a.issuer.Begin(ctx, requestID)
-	return snapshot, a.translate(ctx, err)
+	return call(ctx, a, func() (messages.Snapshot, error) { return a.issuer.Begin(ctx, requestID) })
 }
 
 // Apply is Issuer.Apply.
 func (a *Issuance) Apply(ctx context.Context, ref messages.ActRef) (messages.Snapshot, error) {
-	snapshot, err := a.issuer.Apply(ctx, ref)
-	return snapshot, a.translate(ctx, err)
+	return call(ctx, a, func() (messages.Snapshot, error) { return a.issuer.Apply(ctx, ref) })
 }
 
 // Expire is Issuer.Expire.
 func (a *Issuance) Expire(ctx context.Context, requestID string) (messages.Snapshot, error) {
-	snapshot, err := a.issuer.Expire(ctx, requestID)
-	return snapshot, a.translate(ctx, err)
+	return call(ctx, a, func() (messages.Snapshot, error) { return a.issuer.Expire(ctx, requestID) })
 }
 
 // Notify is Issuer.Notify.
 func (a *Issuance) Notify(ctx context.Context, in messages.NotifyInput) error {
-	return a.translate(ctx, a.issuer.Notify(ctx, in.RequestID, in.Generation))
+	return a.do(ctx, func() error { return a.issuer.Notify(ctx, in.RequestID, in.Generation) })
 }
 
 // RemindApprovers is Issuer.RemindApprovers.
 func (a *Issuance) RemindApprovers(ctx context.Context, in messages.ReminderInput) error {
-	return a.translate(ctx, a.issuer.RemindApprovers(ctx, in.RequestID, in.N))
+	return a.do(ctx, func() error { return a.issuer.RemindApprovers(ctx, in.RequestID, in.N) })
 }
 
 // Sign is Issuer.Sign; it runs on the signing queue.
 func (a *Issuance) Sign(ctx context.Context, ref messages.ActRef) (messages.Snapshot, error) {
-	snapshot, err := a.issuer.Sign(ctx, ref)
-	return snapshot, a.translate(ctx, err)
+	return call(ctx, a, func() (messages.Snapshot, error) { return a.issuer.Sign(ctx, ref) })
 }
 
 // Reconcile starts the workflows of open requests that have none.
 func (a *Issuance) Reconcile(ctx context.Context) (messages.ReconcileResult, error) {
-	started, err := a.issuer.Reconcile(ctx, a.start)
-	return messages.ReconcileResult{Started: started}, a.translate(ctx, err)
+	return call(ctx, a, func() (messages.ReconcileResult, error) {
+		started, err := a.issuer.Reconcile(ctx, a.start)
+		return messages.ReconcileResult{Started: started}, err
+	})
 }
 
-// translate makes of err what Temporal may see. A refusal travels whole and ends the retries. Of everything else Temporal learns only that it
-// happened: texts of drivers and servers may quote data, so they go to the log, and a correlation id ties the two together.
+// call runs one act that gives something.
+func call[T any](ctx context.Context, a *Issuance, act func() (T, error)) (result T, err error) {
+	err = a.do(ctx, func() (err error) {
+		result, err = act()
+		return err
+	})
+	return result, err
+}
+
+// do runs one act and makes of its error what Temporal may see. A panic counts as an error like any other; left to the SDK, its text and
+// stack would reach Temporal.
+func (a *Issuance) do(ctx context.Context, act func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = a.translate(ctx, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	return a.translate(ctx, act())
+}
+
+// translate: a refusal travels whole and ends the retries. Of everything else Temporal learns only that it happened: texts of drivers and
+// servers may quote data, so they go to the log, and a correlation id ties the two together.
 func (a *Issuance) translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -104,7 +124,7 @@ func (a *Issuance) translate(ctx context.Context, err error) error {
 	}
 	info := activity.GetInfo(ctx)
 	correlation := rand.Text()
-	a.log.ErrorContext(ctx, "activity failed, will be tried again", "activity", info.ActivityType.Name, "workflow_id", info.WorkflowExecution.ID,
+	a.log.ErrorContext(ctx, "activity failed", "activity", info.ActivityType.Name, "workflow_id", info.WorkflowExecution.ID,
 		"attempt", info.Attempt, "correlation_id", correlation, "error", err)
 	return temporal.NewApplicationError("internal error, correlation id "+correlation, string(domain.CodeInternal))
 }

@@ -57,7 +57,9 @@ func (w *issuance) setup(ctx workflow.Context) error {
 	w.changed = workflow.NewBufferedChannel(ctx, 1)
 	for _, kind := range []domain.ActKind{domain.ActApprove, domain.ActReject, domain.ActCancel, domain.ActResend, domain.ActCollect} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, string(kind),
-			func(ctx workflow.Context, ref messages.ActRef) (messages.Snapshot, error) { return w.act(ctx, kind, ref) },
+			func(ctx workflow.Context, ref messages.ActRef) (messages.Snapshot, error) {
+				return w.act(ctx, kind, ref)
+			},
 			workflow.UpdateHandlerOptions{Validator: func(ref messages.ActRef) error { return w.validate(kind, ref) }})
 		if err != nil {
 			return err
@@ -183,7 +185,9 @@ func (w *issuance) catchUp(ctx workflow.Context) error {
 	if at := w.remindsAt(); !at.IsZero() && !now.Before(at) {
 		w.remind(ctx, now)
 	}
-	w.send(ctx, now)
+	if w.snap.State.Open() {
+		w.send(ctx, now)
+	}
 	return nil
 }
 
@@ -261,11 +265,14 @@ func (w *issuance) send(ctx workflow.Context, now time.Time) {
 		if w.sending != generation {
 			return // replaced meanwhile
 		}
+		w.sending = 0
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("messages not sent", "generation", generation, "error", err)
 		}
-		// Another try needs a newer snapshot that says unsent, for example after the deadline was moved.
-		w.sending, w.snap.Unsent = 0, false
+		if w.snap.Generation == generation {
+			// Another try needs a newer snapshot that says unsent, for example after the deadline was moved.
+			w.snap.Unsent = false
+		}
 	})
 }
 

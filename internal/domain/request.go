@@ -66,6 +66,7 @@ type Request struct {
 	State              RequestState
 	ExpiryDate         Date // last day of validity asked for; empty = as the profile says
 	Generation         int  // of link and code; 0 = none yet, raised by approval and every re-send
+	CodeDigits         int  // length of the code of this generation
 	Attempts           int  // wrong codes since the last generation
 	Redeemed           bool // the pre-authorized code of this generation was redeemed
 	CodeExpiresAt      time.Time

@@ -67,6 +67,9 @@ type Issued struct {
 	MSO   MobileSecurityObject
 }
 
+// ErrSpent is returned when a Prepared has been signed already.
+var ErrSpent = errors.New("prepared mdoc is signed already")
+
 // Issue checks the request, builds the mdoc and signs it: Prepare and Sign in one.
 func Issue(random io.Reader, req Request, signer Signer) (*Issued, error) {
 	prepared, err := Prepare(random, req, signer)
@@ -76,13 +79,14 @@ func Issue(random io.Reader, req Request, signer Signer) (*Issued, error) {
 	return prepared.Sign()
 }
 
-// Prepared is an mdoc that lacks only the signature. All checks have been made.
+// Prepared is an mdoc that lacks only the signature. All checks have been made. It is for one goroutine.
 type Prepared struct {
-	mso        MobileSecurityObject
-	nameSpaces []byte // the name space map, encoded
-	payload    []byte // MobileSecurityObjectBytes: #6.24(bstr .cbor MSO)
-	signer     Signer
-	curve      curve
+	mso       MobileSecurityObject
+	encoded   []byte // IssuerSigned up to issuerAuth, with room for it; nil once signed
+	protected []byte // the protected header of issuerAuth
+	payload   []byte // the payload of issuerAuth: #6.24(bstr .cbor MSO)
+	signer    Signer
+	curve     curve
 }
 
 // Prepare checks the request against the standard and the signer, and encodes everything that the signature will cover.
@@ -93,7 +97,7 @@ type Prepared struct {
 //
 // Errors wrap ErrRequest, ErrElement, ErrValidity, ErrSigner, ErrSignerValidity, or the error of random.
 func Prepare(random io.Reader, req Request, signer Signer) (*Prepared, error) {
-	curve, err := signer.check()
+	keyCurve, err := signer.check()
 	if err != nil {
 		return nil, err
 	}
@@ -116,63 +120,64 @@ func Prepare(random io.Reader, req Request, signer Signer) (*Prepared, error) {
 	if _, err := io.ReadFull(random, stream); err != nil {
 		return nil, fmt.Errorf("read randomness: %w", err)
 	}
-	nameSpaces, err := appendNameSpaces(req, stream, &mso)
+	encoded, err := encodeNameSpaces(req, stream, &mso, signer.sizeHint()+mso.sizeHint(count))
 	if err != nil {
 		return nil, err
 	}
-	encoded := mso.append(make([]byte, 0, mso.sizeHint()), coseKey)
+	object := mso.append(make([]byte, 0, mso.sizeHint(count)), coseKey)
+	if len(encoded)+len(object)+signer.sizeHint() > maxEncodedBytes {
+		return nil, fmt.Errorf("%w: %w", ErrRequest, errTooLarge)
+	}
 	return &Prepared{
-		mso:        mso,
-		nameSpaces: nameSpaces,
-		payload:    appendEncoded(make([]byte, 0, len(encoded)+8), encoded),
-		signer:     signer,
-		curve:      curve,
+		mso:       mso,
+		encoded:   encoded,
+		protected: appendInt([]byte{majorMap<<5 | 1, byte(cose.HeaderLabelAlgorithm)}, int64(keyCurve.algorithm)),
+		payload:   appendEncoded(make([]byte, 0, len(object)+8), object),
+		signer:    signer,
+		curve:     keyCurve,
 	}, nil
 }
 
-// Sign signs the prepared mdoc. Each call makes another signature over the same content.
+// Sign signs the prepared mdoc, once: a second call returns ErrSpent, so that one intent never becomes two documents. After any
+// other error it may be called again.
 func (p *Prepared) Sign() (*Issued, error) {
-	issuerAuth, err := p.issuerAuth()
-	if err != nil {
-		return nil, err
+	if p.encoded == nil {
+		return nil, ErrSpent
 	}
-	size := len(p.nameSpaces) + len(issuerAuth) + 32
-	if size > maxEncodedBytes {
-		return nil, fmt.Errorf("%w: %w", ErrRequest, errTooLarge)
-	}
-	out := appendHead(make([]byte, 0, size), majorMap, 2)
-	out = append(appendText(out, "nameSpaces"), p.nameSpaces...)
-	out = append(appendText(out, "issuerAuth"), issuerAuth...)
-	return &Issued{Bytes: out, MSO: p.mso}, nil
-}
-
-// issuerAuth is the untagged COSE_Sign1 with alg protected and x5chain unprotected (ISO/IEC 18013-5 clause 9.1.2.4).
-func (p *Prepared) issuerAuth() ([]byte, error) {
 	signer, err := newCOSESigner(p.curve, p.signer.Key)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSigner, err)
 	}
-	headers := cose.Headers{
-		Protected:   cose.ProtectedHeader{cose.HeaderLabelAlgorithm: p.curve.algorithm},
-		Unprotected: cose.UnprotectedHeader{headerX5Chain: x5chain(p.signer.Chain)},
-	}
-	signed, err := cose.Sign1Untagged(rand.Reader, signer, headers, p.payload, nil)
+	signature, err := signer.Sign(rand.Reader, p.toBeSigned())
 	if err != nil {
 		return nil, fmt.Errorf("sign MSO: %w", err)
 	}
-	return signed, nil
+	issued := &Issued{Bytes: p.appendIssuerAuth(appendText(p.encoded, "issuerAuth"), signature), MSO: p.mso}
+	p.encoded = nil
+	return issued, nil
 }
 
-// x5chain is a bstr for one certificate and an array of them for more (RFC 9360).
-func x5chain(chain []*x509.Certificate) any {
-	if len(chain) == 1 {
-		return chain[0].Raw
+// toBeSigned is the Sig_structure of issuerAuth (RFC 9052 clause 4.4), with empty external data.
+func (p *Prepared) toBeSigned() []byte {
+	structure := appendHead(make([]byte, 0, len(p.payload)+64), majorArray, 4)
+	structure = appendText(structure, "Signature1")
+	structure = appendBytes(structure, p.protected)
+	structure = appendBytes(structure, nil)
+	return appendBytes(structure, p.payload)
+}
+
+// appendIssuerAuth encodes the untagged COSE_Sign1 with alg protected and x5chain unprotected (ISO/IEC 18013-5 clause 9.1.2.4).
+// The x5chain is a bstr for one certificate and an array of them for more (RFC 9360).
+func (p *Prepared) appendIssuerAuth(dst, signature []byte) []byte {
+	dst = appendBytes(appendHead(dst, majorArray, 4), p.protected)
+	dst = appendInt(appendHead(dst, majorMap, 1), headerX5Chain)
+	if len(p.signer.Chain) > 1 {
+		dst = appendHead(dst, majorArray, uint64(len(p.signer.Chain)))
 	}
-	raw := make([]any, len(chain))
-	for i, certificate := range chain {
-		raw[i] = certificate.Raw
+	for _, certificate := range p.signer.Chain {
+		dst = appendBytes(dst, certificate.Raw)
 	}
-	return raw
+	return appendBytes(appendBytes(dst, p.payload), signature)
 }
 
 // newCOSESigner wraps a key that may sit in a hardware module.
@@ -320,12 +325,11 @@ func checkValidity(v ValidityInfo, signer *x509.Certificate) error {
 	}
 }
 
-// appendNameSpaces encodes all items into one buffer and adds their digests to the MSO.
-func appendNameSpaces(req Request, stream []byte, mso *MobileSecurityObject) ([]byte, error) {
-	out := make([]byte, 0, req.sizeHint())
-	var item []byte
+// encodeNameSpaces encodes IssuerSigned up to issuerAuth, for which it leaves room, and adds the digests of all items to the MSO.
+func encodeNameSpaces(req Request, stream []byte, mso *MobileSecurityObject, room int) ([]byte, error) {
+	out := appendHead(make([]byte, 0, req.sizeHint()+room), majorMap, 2)
+	out = appendHead(appendText(out, "nameSpaces"), majorMap, uint64(len(req.NameSpaces)))
 	var err error
-	out = appendHead(out, majorMap, uint64(len(req.NameSpaces)))
 	for _, ns := range req.NameSpaces {
 		count := len(ns.Elements)
 		salts, draws := stream[:count*saltBytes], stream[count*saltBytes:count*(saltBytes+drawBytes)]
@@ -336,12 +340,11 @@ func appendNameSpaces(req Request, stream []byte, mso *MobileSecurityObject) ([]
 		sums := make([]byte, 0, count*mso.DigestAlgorithm.size())
 		out = appendHead(appendText(out, ns.Name), majorArray, uint64(count))
 		for i, element := range ns.Elements {
-			item, err = appendItem(item[:0], ids[i], salts[i*saltBytes:(i+1)*saltBytes], element)
+			start, from := len(out), len(sums)
+			out, err = appendItem(out, ids[i], salts[i*saltBytes:(i+1)*saltBytes], element)
 			if err != nil {
 				return nil, fmt.Errorf("%w: %q in %q: %w", ErrElement, element.Identifier, ns.Name, err)
 			}
-			start, from := len(out), len(sums)
-			out = appendEncoded(out, item)
 			sums = mso.DigestAlgorithm.appendSum(sums, out[start:])
 			// The place in the MSO is the id, not the order of the elements: nothing else may link the two.
 			digests[ids[i]] = Digest{ID: ids[i], Value: sums[from:len(sums):len(sums)]}
@@ -352,27 +355,40 @@ func appendNameSpaces(req Request, stream []byte, mso *MobileSecurityObject) ([]
 	return out, nil
 }
 
-// appendItem encodes an IssuerSignedItem with its keys in the order of the standard.
+// appendItem encodes IssuerSignedItemBytes, #6.24(bstr .cbor IssuerSignedItem), with the keys in the order of the standard.
+//
+// The item is written in place behind a head of the usual size and moved only when it is larger: a portrait is copied once or
+// twice, never encoded into a buffer of its own.
 func appendItem(dst []byte, id uint64, salt []byte, element Element) ([]byte, error) {
+	const usualHead = 2
+	dst = appendHead(dst, majorTag, tagEncoded)
+	start := len(dst)
+	dst = append(dst, make([]byte, usualHead)...)
 	dst = appendHead(dst, majorMap, 4)
 	dst = appendHead(appendText(dst, "digestID"), majorUint, id)
 	dst = appendBytes(appendText(dst, "random"), salt)
 	dst = appendText(appendText(dst, "elementIdentifier"), element.Identifier)
 	dst = appendText(dst, "elementValue")
-	start := len(dst)
+	value := len(dst)
 	dst, err := appendValue(dst, element.Value)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTexts(dst[start:]); err != nil {
+	if err := checkTexts(dst[value:]); err != nil {
 		return nil, err
 	}
-	if isContainer(dst[start]) {
+	item := dst[start+usualHead:]
+	if isContainer(dst[value]) {
 		// Our own parser must be able to read it: nesting and counts are bounded there.
-		if err := decMode.Wellformed(dst); err != nil {
+		if err := decMode.Wellformed(item); err != nil {
 			return nil, err
 		}
 	}
+	length := uint64(len(item))
+	var head [9]byte
+	size := len(appendHead(head[:0], majorBytes, length))
+	dst = slices.Insert(dst, start, head[:size-usualHead]...)
+	appendHead(dst[:start], majorBytes, length)
 	return dst, nil
 }
 
@@ -391,6 +407,15 @@ func shuffledIDs(draws []byte) []uint64 {
 		ids[j] = uint64(i)
 	}
 	return ids
+}
+
+// sizeHint is an upper bound of issuerAuth without its payload.
+func (s Signer) sizeHint() int {
+	size := 256
+	for _, certificate := range s.Chain {
+		size += len(certificate.Raw) + 8
+	}
+	return size
 }
 
 // sizeHint estimates the encoded name spaces, so that the portrait is not moved by a growing buffer.

@@ -77,19 +77,16 @@ func (m *MobileSecurityObject) MarshalCBOR() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode MSO: %w", err)
 	}
-	return m.append(make([]byte, 0, m.sizeHint()), key), nil
+	digests := 0
+	for _, ns := range m.ValueDigests {
+		digests += len(ns.Digests)
+	}
+	return m.append(make([]byte, 0, m.sizeHint(digests)), key), nil
 }
 
-// sizeHint is an upper bound for ordinary documents, so that one allocation is enough.
-func (m *MobileSecurityObject) sizeHint() int {
-	const fixed, perDigest = 512, 3
-	size := fixed + len(m.DocType)
-	for _, ns := range m.ValueDigests {
-		size += len(ns.Name) + 8
-		for _, digest := range ns.Digests {
-			size += perDigest + 5 + len(digest.Value)
-		}
-	}
+// sizeHint is enough for ordinary documents with that many digests, so that one allocation will do.
+func (m *MobileSecurityObject) sizeHint(digests int) int {
+	size := 640 + len(m.DocType) + digests*(m.DigestAlgorithm.size()+5)
 	if m.Status != nil {
 		size += len(m.Status.URI)
 	}

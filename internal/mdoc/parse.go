@@ -124,8 +124,10 @@ func (s *IssuerSigned) parseAuth() error {
 
 func parseSign1(raw []byte) (*cose.UntaggedSign1Message, error) {
 	// The bounds of this package come first; the COSE library has wider ones.
-	var bounded cbor.RawMessage
-	if err := decode(raw, &bounded); err != nil {
+	if len(raw) > maxEncodedBytes {
+		return nil, errTooLarge
+	}
+	if err := decMode.Wellformed(raw); err != nil {
 		return nil, err
 	}
 	message := new(cose.UntaggedSign1Message)

@@ -390,14 +390,14 @@ func coordinateSize(curve elliptic.Curve) int {
 // Thumbprint is the JWK thumbprint of an EC key (RFC 7638) with SHA-256, in base64url. The error is for a key on another
 // curve than P-256, P-384 and P-521.
 func Thumbprint(key *ecdsa.PublicKey) (string, error) {
+	if ProofAlgorithm(key.Curve) == "" {
+		return "", errors.New("compute thumbprint: unsupported curve")
+	}
 	point, err := key.Bytes()
 	if err != nil {
 		return "", fmt.Errorf("compute thumbprint: %w", err)
 	}
 	size := coordinateSize(key.Curve)
-	if len(point) != 1+2*size {
-		return "", errors.New("compute thumbprint: unsupported curve")
-	}
 	encode := base64.RawURLEncoding.EncodeToString
 	canonical := fmt.Sprintf(`{"crv":"%s","kty":"EC","x":"%s","y":"%s"}`,
 		key.Curve.Params().Name, encode(point[1:1+size]), encode(point[1+size:]))

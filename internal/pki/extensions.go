@@ -112,11 +112,16 @@ func namesContact(value []byte) bool {
 		return false
 	}
 	for _, name := range names {
-		if name.Class == asn1.ClassContextSpecific && (name.Tag == tagEmail || name.Tag == tagURI) && len(name.Bytes) > 0 {
+		if isText(name, tagEmail) || isText(name, tagURI) {
 			return true
 		}
 	}
 	return false
+}
+
+// isText reports whether a general name is of the given kind and holds an IA5String.
+func isText(name asn1.RawValue, tag int) bool {
+	return name.Class == asn1.ClassContextSpecific && name.Tag == tag && len(name.Bytes) > 0 && isASCII(string(name.Bytes))
 }
 
 // distributionPoints reports whether every point of a CRL distribution points extension names a URI, and whether all do
@@ -155,7 +160,7 @@ func fullNameHasURI(pointName []byte) bool {
 		if err != nil {
 			return false
 		}
-		if name.Class == asn1.ClassContextSpecific && name.Tag == tagURI && len(name.Bytes) > 0 {
+		if isText(name, tagURI) {
 			return true
 		}
 		names = rest

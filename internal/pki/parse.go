@@ -50,6 +50,9 @@ func ParseCRL(input []byte) (*x509.RevocationList, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse CRL: %w", err)
 	}
+	if len(crl.Raw) != len(der) {
+		return nil, errors.New("parse CRL: trailing data")
+	}
 	return crl, nil
 }
 
@@ -63,12 +66,12 @@ func EncodeCSR(request *x509.CertificateRequest) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: pemRequest, Bytes: request.Raw})
 }
 
-// toDER unwraps PEM. DER starts with a SEQUENCE, which no PEM text does.
+// toDER unwraps PEM. DER is told by its first two octets: a SEQUENCE with a long-form length, which no text starts with.
 func toDER(input []byte, blockType string, limit int) ([]byte, error) {
 	if len(input) > limit {
 		return nil, fmt.Errorf("more than %d bytes: %w", limit, ErrTooLarge)
 	}
-	if len(input) > 0 && input[0] == 0x30 {
+	if len(input) > 1 && input[0] == 0x30 && input[1] >= 0x80 {
 		return input, nil
 	}
 	block, rest := pem.Decode(input)

@@ -89,9 +89,16 @@ func (q Queries) HasAccounts(ctx context.Context) (bool, error) {
 	return yes, err
 }
 
-// NoteSignIn records the outcome of a sign-in: the number of failures in a row, and until when the account is locked.
-func (q Queries) NoteSignIn(ctx context.Context, accountID string, failures int, lockedUntil time.Time) error {
-	return q.change(ctx, `UPDATE accounts SET failures = $1, locked_until = $2 WHERE id = $3`, failures, At(lockedUntil), accountID)
+// CountSignInFailure adds a failed sign-in and gives how many there were in a row.
+func (q Queries) CountSignInFailure(ctx context.Context, accountID string) (int, error) {
+	var n int
+	err := q.get(ctx, &n, `UPDATE accounts SET failures = failures + 1 WHERE id = $1 RETURNING failures`, accountID)
+	return n, err
+}
+
+// ResetSignIn forgets the failures, and locks the account until the instant if that is not zero.
+func (q Queries) ResetSignIn(ctx context.Context, accountID string, lockedUntil time.Time) error {
+	return q.change(ctx, `UPDATE accounts SET failures = 0, locked_until = $1 WHERE id = $2`, At(lockedUntil), accountID)
 }
 
 // APIKey is one secret of an account.

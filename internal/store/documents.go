@@ -58,18 +58,22 @@ func (q Queries) InsertDocument(ctx context.Context, d domain.Document) error {
 	return q.insert(ctx, "documents", documentColumns, rowOfDocument(d))
 }
 
-// ReplaceIntent gives a document that is still prepared to another act, with that act's terms; ErrChanged when it is not prepared.
-func (q Queries) ReplaceIntent(ctx context.Context, d domain.Document) error {
+// ReassignIntent gives a document that is still prepared to another act, with that act's terms; ErrChanged when it is not prepared.
+func (q Queries) ReassignIntent(ctx context.Context, d domain.Document) error {
 	r := rowOfDocument(d)
-	err := q.change(ctx, `UPDATE documents SET act_id = $1, profile_id = $2, profile_version = $3, format_id = $4, format_version = $5,
+	return q.change(ctx, `UPDATE documents SET act_id = $1, profile_id = $2, profile_version = $3, format_id = $4, format_version = $5,
 		doc_type = $6, platform = $7, credential_group = $8, signer_id = $9, signed_at = $10, valid_from = $11, valid_until = $12,
 		copies = $13, updated_at = $14 WHERE id = $15 AND state = 'prepared'`, r.ActID, r.ProfileID, r.ProfileVersion, r.FormatID,
 		r.FormatVersion, r.DocType, r.Platform, r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, r.Copies,
 		r.UpdatedAt, r.ID)
-	if err != nil {
+}
+
+// ReplaceIntent is ReassignIntent for other keys: the copies of the earlier attempt are forgotten.
+func (q Queries) ReplaceIntent(ctx context.Context, d domain.Document) error {
+	if err := q.ReassignIntent(ctx, d); err != nil {
 		return err
 	}
-	_, err = q.exec(ctx, `DELETE FROM document_copies WHERE document_id = $1`, d.ID)
+	_, err := q.exec(ctx, `DELETE FROM document_copies WHERE document_id = $1`, d.ID)
 	return err
 }
 

@@ -17,6 +17,7 @@ type requestRow struct {
 	State              string `db:"state"`
 	ExpiryDate         string `db:"expiry_date"`
 	Generation         int    `db:"generation"`
+	CodeDigits         int    `db:"code_digits"`
 	Attempts           int    `db:"attempts"`
 	Redeemed           bool   `db:"redeemed"`
 	CodeExpiresAt      Time   `db:"code_expires_at"`
@@ -31,14 +32,14 @@ type requestRow struct {
 	UpdatedAt          Time   `db:"updated_at"`
 }
 
-const requestColumns = `id, person_id, profile_id, channel, requested_by, state, expiry_date, generation, attempts, redeemed, ` +
+const requestColumns = `id, person_id, profile_id, channel, requested_by, state, expiry_date, generation, code_digits, attempts, redeemed, ` +
 	`code_expires_at, approval_deadline, collection_deadline, decided_by, decided_at, decision_reason, failure_code, document_id, ` +
 	`created_at, updated_at`
 
 func (r requestRow) request() domain.Request {
 	return domain.Request{
 		ID: r.ID, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: domain.RequestChannel(r.Channel), RequestedBy: r.RequestedBy,
-		State: domain.RequestState(r.State), ExpiryDate: domain.Date(r.ExpiryDate), Generation: r.Generation, Attempts: r.Attempts,
+		State: domain.RequestState(r.State), ExpiryDate: domain.Date(r.ExpiryDate), Generation: r.Generation, CodeDigits: r.CodeDigits, Attempts: r.Attempts,
 		Redeemed: r.Redeemed, CodeExpiresAt: r.CodeExpiresAt.Time, ApprovalDeadline: r.ApprovalDeadline.Time,
 		CollectionDeadline: r.CollectionDeadline.Time, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt.Time, DecisionReason: r.DecisionReason,
 		FailureCode: domain.Code(r.FailureCode), DocumentID: r.DocumentID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
@@ -48,7 +49,7 @@ func (r requestRow) request() domain.Request {
 func rowOfRequest(r domain.Request) requestRow {
 	return requestRow{
 		ID: r.ID, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: string(r.Channel), RequestedBy: r.RequestedBy,
-		State: string(r.State), ExpiryDate: string(r.ExpiryDate), Generation: r.Generation, Attempts: r.Attempts, Redeemed: r.Redeemed,
+		State: string(r.State), ExpiryDate: string(r.ExpiryDate), Generation: r.Generation, CodeDigits: r.CodeDigits, Attempts: r.Attempts, Redeemed: r.Redeemed,
 		CodeExpiresAt: At(r.CodeExpiresAt), ApprovalDeadline: At(r.ApprovalDeadline), CollectionDeadline: At(r.CollectionDeadline),
 		DecidedBy: r.DecidedBy, DecidedAt: At(r.DecidedAt), DecisionReason: r.DecisionReason, FailureCode: string(r.FailureCode),
 		DocumentID: r.DocumentID, CreatedAt: At(r.CreatedAt), UpdatedAt: At(r.UpdatedAt),
@@ -63,20 +64,20 @@ func (q Queries) InsertRequest(ctx context.Context, r domain.Request) error {
 // MoveRequest writes r where the stored row is still in the state from and of the generation; else ErrChanged.
 func (q Queries) MoveRequest(ctx context.Context, r domain.Request, from domain.RequestState, generation int) error {
 	w := rowOfRequest(r)
-	return q.change(ctx, `UPDATE requests SET profile_id = $1, state = $2, expiry_date = $3, generation = $4, attempts = $5, redeemed = $6,
-		code_expires_at = $7, approval_deadline = $8, collection_deadline = $9, decided_by = $10, decided_at = $11, decision_reason = $12,
-		failure_code = $13, document_id = $14, updated_at = $15 WHERE id = $16 AND state = $17 AND generation = $18`,
-		w.ProfileID, w.State, w.ExpiryDate, w.Generation, w.Attempts, w.Redeemed, w.CodeExpiresAt, w.ApprovalDeadline,
+	return q.change(ctx, `UPDATE requests SET profile_id = $1, state = $2, expiry_date = $3, generation = $4, code_digits = $5, attempts = $6,
+		redeemed = $7, code_expires_at = $8, approval_deadline = $9, collection_deadline = $10, decided_by = $11, decided_at = $12,
+		decision_reason = $13, failure_code = $14, document_id = $15, updated_at = $16 WHERE id = $17 AND state = $18 AND generation = $19`,
+		w.ProfileID, w.State, w.ExpiryDate, w.Generation, w.CodeDigits, w.Attempts, w.Redeemed, w.CodeExpiresAt, w.ApprovalDeadline,
 		w.CollectionDeadline, w.DecidedBy, w.DecidedAt, w.DecisionReason, w.FailureCode, w.DocumentID, w.UpdatedAt, w.ID,
 		string(from), generation)
 }
 
-// CountAttempt adds a wrong code to a request that awaits collection and gives the new number; ErrChanged when it does not, or when
-// generation is not the present one.
-func (q Queries) CountAttempt(ctx context.Context, id string, generation int) (int, error) {
+// CountAttempt spends one attempt at the code before it is compared, so that parallel guesses cannot outrun the limit, and gives how many are
+// spent; ErrChanged when none is left, the code was redeemed, or generation is not the present one.
+func (q Queries) CountAttempt(ctx context.Context, id string, generation, limit int) (int, error) {
 	var n int
 	err := q.get(ctx, &n, `UPDATE requests SET attempts = attempts + 1 WHERE id = $1 AND generation = $2 AND state = 'awaiting_collection'
-		AND NOT redeemed RETURNING attempts`, id, generation)
+		AND NOT redeemed AND attempts < $3 RETURNING attempts`, id, generation, limit)
 	if errors.Is(err, ErrNotFound) {
 		err = ErrChanged
 	}

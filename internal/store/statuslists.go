@@ -51,7 +51,7 @@ func (q Queries) TakeStatusIndex(ctx context.Context, listID string, idx uint64,
 }
 
 // SetStatus writes the value of every entry of a document. An entry that is invalid (1) stays so.
-func (q Queries) SetStatus(ctx context.Context, documentID string, value int) error {
+func (q Queries) SetStatus(ctx context.Context, documentID string, value uint8) error {
 	_, err := q.exec(ctx, `UPDATE status_entries SET value = $1 WHERE document_id = $2 AND value <> 1`, value, documentID)
 	return err
 }

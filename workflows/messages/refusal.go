@@ -17,9 +17,10 @@ type refusal struct {
 }
 
 // Refusal turns a domain error into what activities, update handlers and validators return: an application error that is not retried, whose
-// type is the code. AsRefusal turns it back.
+// type is the code. AsRefusal turns it back. The text travels in the details, which are always encrypted: the SDK leaves the message of a
+// local activity's failure in clear.
 func Refusal(err *domain.Error) error {
-	return temporal.NewApplicationErrorWithOptions(err.Message, string(err.Code), temporal.ApplicationErrorOptions{
+	return temporal.NewApplicationErrorWithOptions("refused", string(err.Code), temporal.ApplicationErrorOptions{
 		NonRetryable: true,
 		Details:      []any{refusal{Code: err.Code, Message: err.Message, Fields: err.Fields, Details: err.Details}},
 	})

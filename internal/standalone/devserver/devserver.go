@@ -275,7 +275,7 @@ func openLog(name string) (*serverLog, error) {
 		}
 		return &serverLog{file: file}, nil
 	}
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600) //nolint:gosec // the caller's own log file
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

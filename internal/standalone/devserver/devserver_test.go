@@ -81,7 +81,7 @@ func TestKilledServerStartsAgainOnTheSamePortWithItsState(t *testing.T) {
 
 func TestServerDoesNotOutliveAKilledOwner(t *testing.T) {
 	runDir := t.TempDir()
-	owner := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
+	owner := exec.CommandContext(t.Context(), os.Args[0])
 	owner.Env = append(os.Environ(), ownerEnv+"="+runDir, "MDOCKET_TEST_CLI="+cli(t))
 	stdout, err := owner.StdoutPipe()
 	require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestLogFileIsAppendedTo(t *testing.T) {
 	require.NoError(t, err, "what an earlier start has logged does not count")
 	require.NoError(t, server.Stop())
 
-	text, err := os.ReadFile(logFile) //nolint:gosec // the test's own file
+	text, err := os.ReadFile(logFile)
 	require.NoError(t, err)
 	require.Equal(t, 2, strings.Count(string(text), "temporal server exited with code"))
 }
@@ -157,7 +157,7 @@ func TestFindCLI(t *testing.T) {
 
 	place := func(dir string) string {
 		path := filepath.Join(dir, "temporal")
-		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"), 0o700)) //nolint:gosec // a program has to be executable
+		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"), 0o700))
 		return path
 	}
 	want := place(onPath)

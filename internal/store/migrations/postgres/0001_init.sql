@@ -93,6 +93,7 @@ CREATE TABLE requests (
     'failed', 'locked')),
   expiry_date TEXT NOT NULL,
   generation BIGINT NOT NULL,
+  code_digits BIGINT NOT NULL,
   attempts BIGINT NOT NULL,
   redeemed BOOLEAN NOT NULL,
   code_expires_at TIMESTAMPTZ,

@@ -93,6 +93,7 @@ CREATE TABLE requests (
     'failed', 'locked')),
   expiry_date TEXT NOT NULL,
   generation INTEGER NOT NULL,
+  code_digits INTEGER NOT NULL,
   attempts INTEGER NOT NULL,
   redeemed INTEGER NOT NULL CHECK (redeemed IN (0, 1)),
   code_expires_at TEXT,

@@ -1,0 +1,95 @@
+package domain
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Settings are what administrators tune while the server runs (B9, B15). Durations are whole seconds in JSON.
+type Settings struct {
+	// AuthenticationCodeComplexity is mm-nnN: mm to nn digits.
+	AuthenticationCodeComplexity string `json:"authentication_code_complexity"`
+	// AuthenticationCodeLifetime is how long a code works; 0 = as long as the request.
+	AuthenticationCodeLifetime Seconds `json:"authentication_code_lifetime"`
+	// ScreenCodeLifetime is the same for codes that an operator reads on screen, from the moment they are shown.
+	ScreenCodeLifetime Seconds `json:"screen_code_lifetime"`
+	// AuthenticationCodeAttempts is how many codes may be tried before the request is locked.
+	AuthenticationCodeAttempts int `json:"authentication_code_attempts"`
+	// ApprovalDeadline is how long a request waits for approval before it expires.
+	ApprovalDeadline Seconds `json:"approval_deadline"`
+	// ApprovalReminder is how often approvers are reminded; 0 = never.
+	ApprovalReminder Seconds `json:"approval_reminder"`
+	// CollectionDeadline is how long a request waits for the wallet before it expires.
+	CollectionDeadline Seconds `json:"collection_deadline"`
+	// EmailEnabled and SMSEnabled are the global switches of the channels.
+	EmailEnabled bool `json:"email_enabled"`
+	SMSEnabled   bool `json:"sms_enabled"`
+}
+
+// Seconds is a duration that JSON writes as a whole number of seconds.
+type Seconds time.Duration
+
+// MarshalJSON implements json.Marshaler.
+func (s Seconds) MarshalJSON() ([]byte, error) {
+	return json.Marshal(int64(time.Duration(s) / time.Second))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *Seconds) UnmarshalJSON(b []byte) error {
+	var n int64
+	if err := json.Unmarshal(b, &n); err != nil {
+		return fmt.Errorf("read seconds: want a whole number")
+	}
+	const most = 10 * 366 * 24 * 3600
+	if n < 0 || n > most {
+		return fmt.Errorf("read seconds: want 0 to %d", most)
+	}
+	*s = Seconds(time.Duration(n) * time.Second)
+	return nil
+}
+
+// DefaultSettings are in force until somebody changes them.
+func DefaultSettings() Settings {
+	return Settings{
+		AuthenticationCodeComplexity: "04-08N",
+		AuthenticationCodeLifetime:   Seconds(720 * time.Hour),
+		ScreenCodeLifetime:           Seconds(120 * time.Second),
+		AuthenticationCodeAttempts:   5,
+		ApprovalDeadline:             Seconds(720 * time.Hour),
+		ApprovalReminder:             Seconds(72 * time.Hour),
+		CollectionDeadline:           Seconds(720 * time.Hour),
+		EmailEnabled:                 true,
+		SMSEnabled:                   true,
+	}
+}
+
+// Check reports every value out of range and every bad combination.
+func (s Settings) Check() Problems {
+	var ps Problems
+	if _, err := ParseCodeComplexity(s.AuthenticationCodeComplexity); err != nil {
+		ps.Add("authentication_code_complexity", "must be mm-nnN with 04 <= mm <= nn <= 12, for example 04-08N")
+	}
+	if s.AuthenticationCodeAttempts < 1 || s.AuthenticationCodeAttempts > 20 {
+		ps.Add("authentication_code_attempts", "must be 1 to 20")
+	}
+	between := func(field string, v Seconds, lo, hi time.Duration) {
+		if d := time.Duration(v); d < lo || d > hi {
+			ps.Add(field, "must be %d to %d seconds", int64(lo/time.Second), int64(hi/time.Second))
+		}
+	}
+	const year = 366 * 24 * time.Hour
+	if s.AuthenticationCodeLifetime != 0 {
+		between("authentication_code_lifetime", s.AuthenticationCodeLifetime, time.Minute, year)
+	}
+	between("screen_code_lifetime", s.ScreenCodeLifetime, 30*time.Second, time.Hour)
+	between("approval_deadline", s.ApprovalDeadline, time.Second, year)
+	between("collection_deadline", s.CollectionDeadline, time.Second, year)
+	if s.ApprovalReminder != 0 {
+		between("approval_reminder", s.ApprovalReminder, time.Second, year)
+	}
+	if s.SMSEnabled && !s.EmailEnabled {
+		ps.Add("sms_enabled", "cannot be on while email_enabled is off: the link travels by e-mail")
+	}
+	return ps
+}

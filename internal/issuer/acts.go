@@ -1,0 +1,409 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/engine"
+	"github.com/mdocket/mdocket/internal/failpoint"
+	"github.com/mdocket/mdocket/internal/statuslist"
+	"github.com/mdocket/mdocket/internal/store"
+	"github.com/mdocket/mdocket/workflows/messages"
+)
+
+// Approval is what an approver may decide beside yes.
+type Approval struct {
+	ProfileID  string      // another profile; empty = the one asked for
+	ExpiryDate domain.Date // last day of validity; empty = as asked for
+	Reason     string
+}
+
+// Approve lets a request through (C3). The caller must be neither requester nor recipient.
+func (is *Issuer) Approve(ctx context.Context, caller domain.Caller, id string, a Approval) (domain.Request, error) {
+	r, err := is.reviewable(ctx, caller, id)
+	if err != nil {
+		return r, err
+	}
+	if _, err := domain.ParseDate(string(a.ExpiryDate)); err != nil {
+		return r, invalid("expiry_date", "must be a day as YYYY-MM-DD")
+	}
+	in := NewRequest{PersonID: r.PersonID, ProfileID: r.ProfileID, ExpiryDate: r.ExpiryDate}
+	if a.ProfileID != "" {
+		in.ProfileID = a.ProfileID
+	}
+	if a.ExpiryDate != "" {
+		in.ExpiryDate = a.ExpiryDate
+	}
+	el, err := is.loadEligible(ctx, in)
+	if err != nil {
+		return r, err
+	}
+	if err := is.checkEligible(ctx, el); err != nil {
+		return r, err
+	}
+	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActApprove, Reason: a.Reason,
+		Params: store.ActParams{ProfileID: a.ProfileID, ExpiryDate: a.ExpiryDate}})
+}
+
+// Reject refuses a request for good; the reason is required.
+func (is *Issuer) Reject(ctx context.Context, caller domain.Caller, id, reason string) (domain.Request, error) {
+	r, err := is.reviewable(ctx, caller, id)
+	if err != nil {
+		return r, err
+	}
+	if reason == "" {
+		return r, invalid("reason", "is required")
+	}
+	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActReject, Reason: reason})
+}
+
+// CancelRequest ends an open request: by whoever made it, or by an operator who may request for its person.
+func (is *Issuer) CancelRequest(ctx context.Context, caller domain.Caller, id, reason string) (domain.Request, error) {
+	r, err := is.visibleRequest(ctx, caller, id)
+	if err != nil {
+		return r, err
+	}
+	if r.RequestedBy != caller.AccountID {
+		if err := mayRequest(caller, r.PersonID); err != nil {
+			return r, err
+		}
+	}
+	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActCancel, Reason: reason})
+}
+
+// Resend makes a new link and code, which makes the old ones invalid, and sends them (D3). It also unlocks a locked request.
+func (is *Issuer) Resend(ctx context.Context, caller domain.Caller, id string) (domain.Request, error) {
+	r, err := is.visibleRequest(ctx, caller, id)
+	if err != nil {
+		return r, err
+	}
+	if err := caller.NeedFor(domain.PermRequest, r.PersonID); err != nil {
+		return r, err
+	}
+	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActResend})
+}
+
+// reviewable loads a request for an approver (C3).
+func (is *Issuer) reviewable(ctx context.Context, caller domain.Caller, id string) (domain.Request, error) {
+	if err := caller.Need(domain.PermApprove); err != nil {
+		return domain.Request{}, err
+	}
+	r, err := is.Store.Request(ctx, id)
+	if err != nil {
+		return r, found(err, "request")
+	}
+	if err := caller.NeedFor(domain.PermApprove, r.PersonID); err != nil {
+		return r, err
+	}
+	if r.RequestedBy == caller.AccountID || (caller.PersonID != "" && r.PersonID == caller.PersonID) {
+		return r, domain.Errorf(domain.CodeSelfApproval, "a request is decided by somebody who neither made it nor receives the document")
+	}
+	return r, nil
+}
+
+// decide records the act, has the workflow carry it out and gives the request as it is then.
+func (is *Issuer) decide(ctx context.Context, caller domain.Caller, r domain.Request, act store.Act) (domain.Request, error) {
+	if len(act.Reason) > 1000 {
+		return r, invalid("reason", "is longer than 1000 characters")
+	}
+	if err := allowed(act.Kind, r); err != nil {
+		return r, err
+	}
+	act.AccountID = caller.AccountID
+	if _, err := is.act(ctx, r, act); err != nil {
+		return r, err
+	}
+	out, err := is.Store.Request(ctx, r.ID)
+	return out, found(err, "request")
+}
+
+// act records an act on a request and has the workflow carry it out. A request without a running workflow gets one: SQL is the truth, the workflow
+// picks up from there.
+func (is *Issuer) act(ctx context.Context, r domain.Request, act store.Act) (messages.Snapshot, error) {
+	act.ID, act.RequestID, act.CreatedAt = newID(), r.ID, is.Now()
+	if err := is.Store.InsertAct(ctx, act); err != nil {
+		return messages.Snapshot{}, fmt.Errorf("record act: %w", err)
+	}
+	failpoint.Hit("act.recorded")
+	ref := messages.ActRef{RequestID: r.ID, ActID: act.ID}
+	snap, err := is.Engine.Act(ctx, act.Kind, ref)
+	if errors.Is(err, engine.ErrNoWorkflow) {
+		if err := is.Engine.StartIssuance(ctx, r.ID); err != nil {
+			return messages.Snapshot{}, err
+		}
+		snap, err = is.Engine.Act(ctx, act.Kind, ref)
+	}
+	failpoint.Hit("act.answered")
+	if domain.CodeOf(err) == domain.CodeWrongState {
+		// The workflow only knows the state; SQL knows who decided.
+		if now, loadErr := is.Store.Request(ctx, r.ID); loadErr == nil {
+			if better := allowed(act.Kind, now); better != nil {
+				err = better
+			}
+		}
+	}
+	return snap, err
+}
+
+// allowed refuses an act that the request's state does not allow; after a decision it names the first one.
+func allowed(kind domain.ActKind, r domain.Request) error {
+	if kind.AllowedIn(r.State) {
+		return nil
+	}
+	deciding := kind == domain.ActApprove || kind == domain.ActReject
+	if deciding && r.DecidedBy != "" {
+		decision := "approved"
+		if r.State == domain.RequestRejected {
+			decision = "rejected"
+		}
+		return domain.Errorf(domain.CodeAlreadyDecided, "somebody decided on this request before").
+			With("decision", decision).With("decided_by", r.DecidedBy).With("decided_at", r.DecidedAt.UTC().Format(time.RFC3339)).
+			With("state", string(r.State))
+	}
+	return domain.Errorf(domain.CodeWrongState, "the request is %s, which does not allow to %s it", r.State, kind).With("state", string(r.State))
+}
+
+// Begin moves a received request on its way and tells the workflow where it stands. It may be called at any time in a request's life.
+func (is *Issuer) Begin(ctx context.Context, requestID string) (messages.Snapshot, error) {
+	r, err := is.Store.Request(ctx, requestID)
+	if err != nil {
+		return messages.Snapshot{}, found(err, "request")
+	}
+	if r.State != domain.RequestReceived {
+		return is.snapshot(ctx, r)
+	}
+	profile, err := is.loadProfile(ctx, r.ProfileID)
+	if err != nil {
+		return messages.Snapshot{}, err
+	}
+	err = is.moveRequest(ctx, r, domain.System(), "request.begin", "", func(tx *store.Tx, next *domain.Request, s domain.Settings) error {
+		if profile.Options.ValidateIssuance {
+			next.State = domain.RequestAwaitingApproval
+			next.ApprovalDeadline = is.Now().Add(time.Duration(s.ApprovalDeadline))
+			return nil
+		}
+		return is.openCollection(ctx, tx, next, profile, s)
+	})
+	if err != nil {
+		return messages.Snapshot{}, err
+	}
+	failpoint.Hit("begin.committed")
+	return is.reload(ctx, requestID)
+}
+
+// Apply carries out a recorded act other than collection, once.
+func (is *Issuer) Apply(ctx context.Context, ref messages.ActRef) (messages.Snapshot, error) {
+	act, err := is.Store.Act(ctx, ref.ActID)
+	if err != nil {
+		return messages.Snapshot{}, found(err, "act")
+	}
+	r, err := is.Store.Request(ctx, act.RequestID)
+	if err != nil {
+		return messages.Snapshot{}, found(err, "request")
+	}
+	if act.Applied {
+		return is.snapshot(ctx, r)
+	}
+	if err := allowed(act.Kind, r); err != nil {
+		return messages.Snapshot{}, err
+	}
+	profileID := r.ProfileID
+	if act.Params.ProfileID != "" {
+		profileID = act.Params.ProfileID
+	}
+	profile, err := is.loadProfile(ctx, profileID)
+	if err != nil {
+		return messages.Snapshot{}, err
+	}
+	caller := domain.Caller{AccountID: act.AccountID}
+	err = is.moveRequest(ctx, r, caller, "request."+string(act.Kind), act.Reason,
+		func(tx *store.Tx, next *domain.Request, s domain.Settings) error {
+			if err := tx.MarkActApplied(ctx, act.ID); err != nil {
+				return err
+			}
+			switch act.Kind {
+			case domain.ActApprove:
+				next.ProfileID = profileID
+				if act.Params.ExpiryDate != "" {
+					next.ExpiryDate = act.Params.ExpiryDate
+				}
+				next.DecidedBy, next.DecidedAt, next.DecisionReason = act.AccountID, is.Now(), act.Reason
+				return is.openCollection(ctx, tx, next, profile, s)
+			case domain.ActReject:
+				next.State = domain.RequestRejected
+				next.DecidedBy, next.DecidedAt, next.DecisionReason = act.AccountID, is.Now(), act.Reason
+				return nil
+			case domain.ActCancel:
+				next.State = domain.RequestCanceled
+				return is.abandon(ctx, tx, next.ID)
+			case domain.ActResend:
+				return is.openCollection(ctx, tx, next, profile, s)
+			case domain.ActCollect:
+				return domain.Errorf(domain.CodeInvalid, "a collection is signed, not applied")
+			}
+			return domain.Errorf(domain.CodeInvalid, "unknown act")
+		})
+	if err != nil {
+		return messages.Snapshot{}, err
+	}
+	failpoint.Hit("apply.committed")
+	return is.reload(ctx, r.ID)
+}
+
+// Expire ends a request whose deadline has passed; before that, it only tells where the request stands.
+func (is *Issuer) Expire(ctx context.Context, requestID string) (messages.Snapshot, error) {
+	r, err := is.Store.Request(ctx, requestID)
+	if err != nil {
+		return messages.Snapshot{}, found(err, "request")
+	}
+	if end := deadline(r); !r.State.Open() || end.IsZero() || is.Now().Before(end) {
+		return is.snapshot(ctx, r)
+	}
+	err = is.moveRequest(ctx, r, domain.System(), "request.expire", "", func(tx *store.Tx, next *domain.Request, _ domain.Settings) error {
+		next.State = domain.RequestExpired
+		return is.abandon(ctx, tx, next.ID)
+	})
+	if err != nil {
+		return messages.Snapshot{}, err
+	}
+	return is.reload(ctx, requestID)
+}
+
+// moveRequest changes a request in one transaction with its audit entry. If it was changed meanwhile, it is an error that is worth a retry.
+func (is *Issuer) moveRequest(ctx context.Context, r domain.Request, caller domain.Caller, action, reason string,
+	change func(tx *store.Tx, next *domain.Request, s domain.Settings) error) error {
+	return is.Store.Tx(ctx, func(tx *store.Tx) error {
+		s, err := loadSettings(ctx, tx.Queries)
+		if err != nil {
+			return err
+		}
+		next := r
+		next.UpdatedAt = is.Now()
+		if err := change(tx, &next, s); err != nil {
+			return err
+		}
+		if next.State != r.State && !r.State.Can(next.State) {
+			return domain.Errorf(domain.CodeWrongState, "a request cannot go from %s to %s", r.State, next.State)
+		}
+		if err := tx.MoveRequest(ctx, next, r.State, r.Generation); err != nil {
+			return fmt.Errorf("move request: %w", err)
+		}
+		e := is.transition(caller, action, next, r.State)
+		e.Reason = reason
+		return tx.AppendAudit(ctx, e)
+	})
+}
+
+// openCollection raises the generation, which makes a new link and code and ends the old ones, and queues the messages.
+func (is *Issuer) openCollection(ctx context.Context, tx *store.Tx, r *domain.Request, profile domain.Profile, s domain.Settings) error {
+	complexity, err := domain.ParseCodeComplexity(s.AuthenticationCodeComplexity)
+	if err != nil {
+		return fmt.Errorf("read setting: %w", err)
+	}
+	now := is.Now()
+	r.State, r.CodeDigits = domain.RequestAwaitingCollection, complexity.Max
+	r.Generation++
+	r.Attempts, r.Redeemed = 0, false
+	r.CollectionDeadline = now.Add(time.Duration(s.CollectionDeadline))
+	r.CodeExpiresAt = r.CollectionDeadline
+	if life := time.Duration(s.AuthenticationCodeLifetime); life != 0 && now.Add(life).Before(r.CodeExpiresAt) {
+		r.CodeExpiresAt = now.Add(life)
+	}
+	if err := tx.ReplaceMessages(ctx, r.ID, now); err != nil {
+		return fmt.Errorf("replace messages: %w", err)
+	}
+	for _, d := range profile.Options.NotificationScheme.Deliveries() {
+		err := tx.InsertMessage(ctx, store.Message{ID: newID(), RequestID: r.ID, Generation: r.Generation, Channel: d.Channel, Kind: d.Kind,
+			State: store.MessagePending, CreatedAt: store.At(now), UpdatedAt: store.At(now)})
+		if err != nil {
+			return fmt.Errorf("queue message: %w", err)
+		}
+	}
+	return nil
+}
+
+// abandon gives up what an ended request leaves behind: unsent messages, and a document that was prepared but never signed, whose status
+// indices become invalid so that none is ever live without a document.
+func (is *Issuer) abandon(ctx context.Context, tx *store.Tx, requestID string) error {
+	if err := tx.ReplaceMessages(ctx, requestID, is.Now()); err != nil {
+		return fmt.Errorf("drop messages: %w", err)
+	}
+	d, err := tx.DocumentOfRequest(ctx, requestID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("load document: %w", err)
+	}
+	if err := tx.MoveDocument(ctx, d.ID, domain.DocumentPrepared, domain.DocumentCanceled, is.Now()); err != nil {
+		return fmt.Errorf("give up prepared document: %w", err)
+	}
+	return tx.SetStatus(ctx, d.ID, uint8(statuslist.Invalid))
+}
+
+// deadline gives the deadline of the present state.
+func deadline(r domain.Request) time.Time {
+	switch r.State {
+	case domain.RequestAwaitingApproval:
+		return r.ApprovalDeadline
+	case domain.RequestAwaitingCollection, domain.RequestLocked:
+		return r.CollectionDeadline
+	case domain.RequestReceived, domain.RequestIssued, domain.RequestRejected, domain.RequestCanceled, domain.RequestExpired,
+		domain.RequestFailed:
+	}
+	return time.Time{}
+}
+
+func (is *Issuer) reload(ctx context.Context, requestID string) (messages.Snapshot, error) {
+	r, err := is.Store.Request(ctx, requestID)
+	if err != nil {
+		return messages.Snapshot{}, fmt.Errorf("load request: %w", err)
+	}
+	return is.snapshot(ctx, r)
+}
+
+// snapshot is what the workflow needs to know.
+func (is *Issuer) snapshot(ctx context.Context, r domain.Request) (messages.Snapshot, error) {
+	snap := messages.Snapshot{State: r.State, Generation: r.Generation, Deadline: deadline(r)}
+	switch r.State {
+	case domain.RequestAwaitingApproval:
+		s, err := loadSettings(ctx, is.Store.Queries)
+		if err != nil {
+			return snap, err
+		}
+		snap.ReminderEvery = time.Duration(s.ApprovalReminder)
+	case domain.RequestAwaitingCollection:
+		pending, err := is.Store.PendingMessages(ctx, r.ID, r.Generation)
+		if err != nil {
+			return snap, fmt.Errorf("load messages: %w", err)
+		}
+		snap.Unsent = len(pending) > 0
+	case domain.RequestReceived, domain.RequestIssued, domain.RequestRejected, domain.RequestCanceled, domain.RequestExpired,
+		domain.RequestFailed, domain.RequestLocked:
+	}
+	return snap, nil
+}
+
+// Reconcile starts the workflows of requests that should be running: received while the engine was down, or past a deadline that nobody kept.
+func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context, requestID string) error) (int, error) {
+	const grace, most = 10 * time.Second, 500
+	ids, err := is.Store.RequestsToStart(ctx, is.Now().Add(-grace), most)
+	if err != nil {
+		return 0, fmt.Errorf("find requests to start: %w", err)
+	}
+	for n, id := range ids {
+		if err := start(ctx, id); err != nil {
+			return n, err
+		}
+	}
+	return len(ids), nil
+}
+
+func asDomain(err error) (*domain.Error, bool) {
+	var e *domain.Error
+	ok := errors.As(err, &e)
+	return e, ok
+}

@@ -1,0 +1,256 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/store"
+)
+
+// AllowedAct says whether the caller may do something to a document, and why not (F5).
+type AllowedAct struct {
+	Act     domain.DocumentAct `json:"act"`
+	Allowed bool               `json:"allowed"`
+	Code    domain.Code        `json:"code,omitempty"`
+	Why     string             `json:"why,omitempty"`
+}
+
+// DocumentView is a document with what the caller may do to it.
+type DocumentView struct {
+	domain.Document
+	AllowedActs []AllowedAct
+}
+
+var documentPermission = map[domain.DocumentAct]domain.Permission{
+	domain.DocumentDisable: domain.PermDisable,
+	domain.DocumentEnable:  domain.PermDisable,
+	domain.DocumentCancel:  domain.PermCancel,
+}
+
+// Document reads one document.
+func (is *Issuer) Document(ctx context.Context, caller domain.Caller, id string) (DocumentView, error) {
+	d, err := is.visibleDocument(ctx, caller, id)
+	if err != nil {
+		return DocumentView{}, err
+	}
+	return is.viewDocument(ctx, caller, d)
+}
+
+func (is *Issuer) viewDocument(ctx context.Context, caller domain.Caller, d domain.Document) (DocumentView, error) {
+	profile, err := is.loadProfile(ctx, d.ProfileID)
+	if err != nil {
+		return DocumentView{}, err
+	}
+	return view(caller, d, profile, is.documentState(d)), nil
+}
+
+func view(caller domain.Caller, d domain.Document, profile domain.Profile, state domain.DocumentState) DocumentView {
+	d.State = state
+	v := DocumentView{Document: d}
+	for _, act := range []domain.DocumentAct{domain.DocumentDisable, domain.DocumentEnable, domain.DocumentCancel} {
+		a := AllowedAct{Act: act, Allowed: true}
+		if err := documentAllowed(caller, d, profile, act); err != nil {
+			a = AllowedAct{Act: act, Code: domain.CodeOf(err), Why: err.Error()}
+		}
+		v.AllowedActs = append(v.AllowedActs, a)
+	}
+	return v
+}
+
+// documentAllowed holds the rules of the acts on documents: permission and scope, state, approval (B2).
+func documentAllowed(caller domain.Caller, d domain.Document, profile domain.Profile, act domain.DocumentAct) error {
+	if err := caller.NeedFor(documentPermission[act], d.PersonID); err != nil {
+		return err
+	}
+	if _, ok := act.Target(d.State); !ok {
+		return domain.Errorf(domain.CodeWrongState, "the document is %s, which does not allow to %s it", d.State, act).With("state", string(d.State))
+	}
+	if act == domain.DocumentCancel && profile.Options.ValidateCancellation {
+		return domain.Errorf(domain.CodeApprovalRequired, "the profile asks for another operator's approval before a document is canceled")
+	}
+	return nil
+}
+
+func (is *Issuer) visibleDocument(ctx context.Context, caller domain.Caller, id string) (domain.Document, error) {
+	if err := caller.Need(domain.PermDocumentsRead); err != nil {
+		return domain.Document{}, err
+	}
+	d, err := is.Store.Document(ctx, id)
+	if err != nil {
+		return d, found(err, "document")
+	}
+	if d.State == domain.DocumentPrepared {
+		return d, domain.Errorf(domain.CodeNotFound, "document not found")
+	}
+	return d, caller.NeedFor(domain.PermDocumentsRead, d.PersonID)
+}
+
+// Documents lists documents, newest first.
+func (is *Issuer) Documents(ctx context.Context, caller domain.Caller, want store.DocumentFilter, after string, limit int) ([]DocumentView, error) {
+	if err := caller.Need(domain.PermDocumentsRead); err != nil {
+		return nil, err
+	}
+	if caller.Grants[domain.PermDocumentsRead] == domain.ScopeSelf {
+		if caller.PersonID == "" || (want.PersonID != "" && want.PersonID != caller.PersonID) {
+			return nil, nil
+		}
+		want.PersonID = caller.PersonID
+	}
+	pg, err := page(after, limit)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := is.Store.Documents(ctx, want, pg)
+	if err != nil {
+		return nil, fmt.Errorf("list documents: %w", err)
+	}
+	profiles := map[string]domain.Profile{}
+	out := make([]DocumentView, len(docs))
+	for i, d := range docs {
+		profile, ok := profiles[d.ProfileID]
+		if !ok {
+			if profile, err = is.loadProfile(ctx, d.ProfileID); err != nil {
+				return nil, err
+			}
+			profiles[d.ProfileID] = profile
+		}
+		out[i] = view(caller, d, profile, is.documentState(d))
+	}
+	return out, nil
+}
+
+// documentState is the state a reader should see now.
+func (is *Issuer) documentState(d domain.Document) domain.DocumentState { return d.StateAt(is.Now()) }
+
+// DocumentHistory lists everything that happened to a document, oldest first (J2).
+func (is *Issuer) DocumentHistory(ctx context.Context, caller domain.Caller, id string) ([]domain.AuditEntry, error) {
+	if _, err := is.visibleDocument(ctx, caller, id); err != nil {
+		return nil, err
+	}
+	const most = 1000
+	out, err := is.Store.Audit(ctx, store.AuditFilter{DocumentID: id}, 0, most)
+	if err != nil {
+		return nil, fmt.Errorf("load history: %w", err)
+	}
+	return out, nil
+}
+
+// ChangeDocument disables, enables or cancels one document (F2, F4). Disabling and canceling need a reason. What changes is what verifiers are told,
+// not what is in the wallet.
+func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id string, act domain.DocumentAct, reason domain.CancelReason,
+	notes string) (DocumentView, error) {
+	if err := caller.Need(documentPermission[act]); err != nil {
+		return DocumentView{}, err
+	}
+	if err := checkReason(act, reason, notes); err != nil {
+		return DocumentView{}, err
+	}
+	d, err := is.Store.Document(ctx, id)
+	if err != nil {
+		return DocumentView{}, found(err, "document")
+	}
+	if d.State == domain.DocumentPrepared {
+		return DocumentView{}, domain.Errorf(domain.CodeNotFound, "document not found")
+	}
+	profile, err := is.loadProfile(ctx, d.ProfileID)
+	if err != nil {
+		return DocumentView{}, err
+	}
+	seen := d
+	seen.State = is.documentState(d)
+	if err := documentAllowed(caller, seen, profile, act); err != nil {
+		return DocumentView{}, err
+	}
+	to, _ := act.Target(d.State)
+	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
+		if err := is.moveDocument(ctx, tx, d, to); err != nil {
+			return err
+		}
+		e := is.documentEntry(caller, "document."+string(act), d, to)
+		e.Reason, e.Notes = string(reason), notes
+		return tx.AppendAudit(ctx, e)
+	})
+	if errors.Is(err, store.ErrChanged) {
+		return DocumentView{}, domain.Errorf(domain.CodeConflict, "the document was changed meanwhile; read it again")
+	}
+	if err != nil {
+		return DocumentView{}, err
+	}
+	if d, err = is.Store.Document(ctx, id); err != nil {
+		return DocumentView{}, fmt.Errorf("load document: %w", err)
+	}
+	return view(caller, d, profile, is.documentState(d)), nil
+}
+
+func checkReason(act domain.DocumentAct, reason domain.CancelReason, notes string) error {
+	var problems domain.Problems
+	if act != domain.DocumentEnable && !slices.Contains(domain.CancelReasons(), reason) {
+		problems.Add("reason", "is required: one of lost, stolen, damaged, compromised, withdrawn, left, other")
+	}
+	if len(notes) > 2000 {
+		problems.Add("notes", "are longer than 2000 characters")
+	}
+	return problems.Err(domain.CodeInvalid, "the input breaks a rule")
+}
+
+// moveDocument changes the state and what the status list says with it.
+func (is *Issuer) moveDocument(ctx context.Context, tx *store.Tx, d domain.Document, to domain.DocumentState) error {
+	if !d.State.Can(to) {
+		return domain.Errorf(domain.CodeWrongState, "a document cannot go from %s to %s", d.State, to)
+	}
+	if err := tx.MoveDocument(ctx, d.ID, d.State, to, is.Now()); err != nil {
+		return fmt.Errorf("move document: %w", err)
+	}
+	value, changes := is.statusOf(d, to)
+	if !changes {
+		return nil
+	}
+	if err := tx.SetStatus(ctx, d.ID, uint8(value)); err != nil {
+		return fmt.Errorf("set status: %w", err)
+	}
+	return nil
+}
+
+func (is *Issuer) documentEntry(caller domain.Caller, action string, d domain.Document, to domain.DocumentState) domain.AuditEntry {
+	e := is.entry(caller, action, d.ID)
+	e.PersonID, e.RequestID, e.DocumentID = d.PersonID, d.RequestID, d.ID
+	e.Changes = map[string]domain.Change{"state": {Before: string(d.State), After: string(to)}}
+	return e
+}
+
+// OnlineStatus is what a verifier learns about a serial number (F8). No personal data.
+type OnlineStatus struct {
+	Serial     string
+	DocType    string
+	State      domain.DocumentState
+	Valid      bool
+	ValidFrom  string
+	ValidUntil string
+}
+
+// VerifySerial answers a verifier who asks about a serial number.
+func (is *Issuer) VerifySerial(ctx context.Context, serial, source string) (OnlineStatus, error) {
+	const limit, window = 60, 60 // per minute and source
+	ok, wait, err := is.Cache.Allow(ctx, "serial "+source, limit, window*time.Second)
+	if err != nil {
+		is.Log.WarnContext(ctx, "rate limit not available", "error", err)
+	} else if !ok {
+		return OnlineStatus{}, domain.Errorf(domain.CodeRateLimited, "too many calls from this address; try again later").
+			With("retry_after", fmt.Sprint(int(wait.Seconds())+1))
+	}
+	d, err := is.Store.DocumentBySerial(ctx, serial)
+	if errors.Is(err, store.ErrNotFound) || (err == nil && d.State == domain.DocumentPrepared) {
+		return OnlineStatus{}, domain.Errorf(domain.CodeNotFound, "no document has this serial number")
+	}
+	if err != nil {
+		return OnlineStatus{}, fmt.Errorf("load document: %w", err)
+	}
+	state := is.documentState(d)
+	return OnlineStatus{Serial: d.Serial, DocType: d.DocType, State: state,
+		Valid:     state == domain.DocumentActive && !is.Now().Before(d.ValidFrom),
+		ValidFrom: d.ValidFrom.UTC().Format(time.RFC3339), ValidUntil: d.ValidUntil.UTC().Format(time.RFC3339)}, nil
+}

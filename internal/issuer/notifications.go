@@ -1,0 +1,304 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/failpoint"
+	"github.com/mdocket/mdocket/internal/notify"
+	"github.com/mdocket/mdocket/internal/store"
+)
+
+// errUnsent makes the engine try again later.
+var errUnsent = errors.New("messages are still unsent")
+
+// Notify sends the messages of a request's generation that have not gone out yet (D3). It may be called any number of times: what was recorded as
+// sent is not sent again. An error means that something is still unsent and worth another try; what a gateway refused for good is recorded as
+// failed. Each message carries a stable id, so that a gateway can recognise the one repetition a crash right after sending may cause.
+func (is *Issuer) Notify(ctx context.Context, requestID string, generation int) error {
+	r, err := is.Store.Request(ctx, requestID)
+	if err != nil {
+		return found(err, "request")
+	}
+	if r.State != domain.RequestAwaitingCollection || r.Generation != generation {
+		return nil
+	}
+	pending, err := is.Store.PendingMessages(ctx, requestID, generation)
+	if err != nil {
+		return fmt.Errorf("load messages: %w", err)
+	}
+	if len(pending) == 0 {
+		return nil
+	}
+	person, err := is.Store.Person(ctx, r.PersonID)
+	if err != nil {
+		return fmt.Errorf("load person: %w", err)
+	}
+	profile, err := is.loadProfile(ctx, r.ProfileID)
+	if err != nil {
+		return err
+	}
+	settings, err := loadSettings(ctx, is.Store.Queries)
+	if err != nil {
+		return err
+	}
+	unsent := false
+	for _, m := range pending {
+		if err := is.sendToHolder(ctx, r, person, profile, settings, m); err != nil {
+			unsent = true
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if unsent {
+		return errUnsent
+	}
+	return nil
+}
+
+// sendToHolder sends one message and records the attempt; the error is only whether it should be tried again.
+func (is *Issuer) sendToHolder(ctx context.Context, r domain.Request, person domain.Person, profile domain.Profile, s domain.Settings,
+	m store.Message) error {
+	data, err := is.content(r, person, profile, m.Kind)
+	if err != nil {
+		return err
+	}
+	to := person.Email
+	if m.Channel == domain.ChannelSMS {
+		to = person.Mobile
+	}
+	return is.deliver(ctx, m, to, is.language(person.Language), data, s)
+}
+
+func (is *Issuer) content(r domain.Request, person domain.Person, profile domain.Profile, kind domain.MessageKind) (notify.Data, error) {
+	switch kind {
+	case domain.MessageCollectionLink:
+		link, err := is.CollectionLink(r)
+		if err != nil {
+			return nil, err
+		}
+		return notify.CollectionLink{ServerName: is.cfg.ServerName, GivenName: person.GivenName, DocumentName: profile.Options.DisplayName,
+			Link: link, Deadline: r.CollectionDeadline.UTC()}, nil
+	case domain.MessageAuthenticationCode:
+		return notify.AuthenticationCode{ServerName: is.cfg.ServerName, DocumentName: profile.Options.DisplayName, Code: is.code(r),
+			ValidUntil: r.CodeExpiresAt.UTC()}, nil
+	case domain.MessageApprovalReminder:
+	}
+	return nil, fmt.Errorf("make message: %s does not go to the holder", kind)
+}
+
+// deliver renders and sends one message and records the outcome.
+func (is *Issuer) deliver(ctx context.Context, m store.Message, to, language string, data notify.Data, s domain.Settings) error {
+	receipt, sendErr := is.send(ctx, m, to, language, data, s)
+	failpoint.Hit("notify.sent")
+	attempt := store.MessageAttempt{ID: newID(), MessageID: m.ID, Outcome: "sent", Answer: receipt.Answer, At: store.At(is.Now())}
+	state := store.MessageSent
+	switch {
+	case sendErr == nil:
+	case notify.IsPermanent(sendErr):
+		attempt.Outcome, attempt.Answer, state = "refused", sendErr.Error(), store.MessageFailed
+	default:
+		attempt.Outcome, attempt.Answer, state = "temporary", sendErr.Error(), store.MessagePending
+	}
+	is.Metrics.NotificationTried(string(m.Channel), attempt.Outcome)
+	err := is.Store.Tx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if err := tx.NoteAttempt(ctx, attempt, state); err != nil {
+			return fmt.Errorf("record attempt: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if state == store.MessagePending {
+		return errUnsent
+	}
+	return nil
+}
+
+// send renders and hands over one message. A channel that is off or not configured is worth another try: an operator may switch it on.
+func (is *Issuer) send(ctx context.Context, m store.Message, to, language string, data notify.Data, s domain.Settings) (notify.Receipt, error) {
+	text, err := is.Templates.Render(language, data)
+	if err != nil {
+		return notify.Receipt{}, fmt.Errorf("render message: %w", err)
+	}
+	switch m.Channel {
+	case domain.ChannelEmail:
+		if !s.EmailEnabled || is.Mailer == nil {
+			return notify.Receipt{}, errors.New("e-mail is switched off")
+		}
+		return is.Mailer.Send(ctx, notify.Email{To: to, Subject: text.Subject, Text: text.Text, HTML: text.HTML, MessageID: m.ID,
+			Language: text.Language})
+	case domain.ChannelSMS:
+		if !s.SMSEnabled || is.SMS == nil {
+			return notify.Receipt{}, errors.New("SMS is switched off")
+		}
+		return is.SMS.Send(ctx, notify.Message{To: to, Text: text.SMS, ID: m.ID})
+	}
+	return notify.Receipt{}, fmt.Errorf("send message: unknown channel %s", m.Channel)
+}
+
+func (is *Issuer) language(of string) string {
+	if of != "" {
+		return of
+	}
+	return is.cfg.Language
+}
+
+// RemindApprovers tells everybody who may decide on a request that it waits (C3). n counts the reminders of a request.
+func (is *Issuer) RemindApprovers(ctx context.Context, requestID string, n int) error {
+	r, err := is.Store.Request(ctx, requestID)
+	if err != nil {
+		return found(err, "request")
+	}
+	if r.State != domain.RequestAwaitingApproval {
+		return nil
+	}
+	messages, err := is.reminders(ctx, r, n)
+	if err != nil {
+		return err
+	}
+	profile, err := is.loadProfile(ctx, r.ProfileID)
+	if err != nil {
+		return err
+	}
+	settings, err := loadSettings(ctx, is.Store.Queries)
+	if err != nil {
+		return err
+	}
+	data := notify.ApprovalReminder{ServerName: is.cfg.ServerName, DocumentName: profile.Options.DisplayName, RequestID: r.ID,
+		WaitingSince: r.CreatedAt.UTC(), Deadline: r.ApprovalDeadline.UTC(), ReviewURL: is.cfg.BaseURL + "/v1/reviews"}
+	unsent := false
+	for _, m := range messages {
+		account, err := is.Store.Account(ctx, m.AccountID)
+		if err != nil {
+			return fmt.Errorf("load approver: %w", err)
+		}
+		if err := is.deliver(ctx, m, account.Email, is.cfg.Language, data, settings); err != nil {
+			unsent = true
+		}
+	}
+	if unsent {
+		return errUnsent
+	}
+	return nil
+}
+
+// reminders gives what of the n-th round still has to go out; the first call of a round queues it. A reminder's generation is the negative of its
+// round, which keeps it apart from the holder's messages.
+func (is *Issuer) reminders(ctx context.Context, r domain.Request, n int) ([]store.Message, error) {
+	all, err := is.Store.Messages(ctx, r.ID)
+	if err != nil {
+		return nil, fmt.Errorf("load messages: %w", err)
+	}
+	round := -n
+	for _, m := range all {
+		if m.Generation == round {
+			pending, err := is.Store.PendingMessages(ctx, r.ID, round)
+			if err != nil {
+				return nil, fmt.Errorf("load messages: %w", err)
+			}
+			return pending, nil
+		}
+	}
+	approvers, err := is.Store.Approvers(ctx, r.RequestedBy)
+	if err != nil {
+		return nil, fmt.Errorf("find approvers: %w", err)
+	}
+	now := store.At(is.Now())
+	var out []store.Message
+	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
+		out = out[:0]
+		for _, a := range approvers {
+			if a.PersonID != "" && a.PersonID == r.PersonID {
+				continue
+			}
+			m := store.Message{ID: newID(), RequestID: r.ID, Generation: round, Channel: domain.ChannelEmail,
+				Kind: domain.MessageApprovalReminder, State: store.MessagePending, AccountID: a.ID, CreatedAt: now, UpdatedAt: now}
+			if err := tx.InsertMessage(ctx, m); err != nil {
+				return fmt.Errorf("queue reminder: %w", err)
+			}
+			out = append(out, m)
+		}
+		e := is.transition(domain.System(), "request.remind", r, r.State)
+		e.Notes = fmt.Sprintf("reminder %d to %d approvers", n, len(out))
+		return tx.AppendAudit(ctx, e)
+	})
+	return out, err
+}
+
+// SentMessage is a message of a request with every try to send it (D3). No content, no address.
+type SentMessage struct {
+	store.Message
+	Attempts []store.MessageAttempt
+}
+
+// RequestMessages lists what was sent for a request, oldest first.
+func (is *Issuer) RequestMessages(ctx context.Context, caller domain.Caller, id string) ([]SentMessage, error) {
+	if _, err := is.visibleRequest(ctx, caller, id); err != nil {
+		return nil, err
+	}
+	all, err := is.Store.Messages(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("load messages: %w", err)
+	}
+	attempts, err := is.Store.MessageAttempts(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("load attempts: %w", err)
+	}
+	out := make([]SentMessage, len(all))
+	at := make(map[string]int, len(all))
+	for i, m := range all {
+		out[i] = SentMessage{Message: m}
+		at[m.ID] = i
+	}
+	for _, a := range attempts {
+		i := at[a.MessageID]
+		out[i].Attempts = append(out[i].Attempts, a)
+	}
+	return out, nil
+}
+
+// OnScreen is what an operator with the permission view_code reads to the holder (B7).
+type OnScreen struct {
+	Link      string
+	Code      string
+	ExpiresAt time.Time
+}
+
+// ViewCode shows link and code of a request. Reading is audited, and the code then works only for the short time of codes on screen when nothing
+// was sent to the holder.
+func (is *Issuer) ViewCode(ctx context.Context, caller domain.Caller, id string) (OnScreen, error) {
+	if err := caller.Need(domain.PermViewCode); err != nil {
+		return OnScreen{}, err
+	}
+	r, err := is.Store.Request(ctx, id)
+	if err != nil {
+		return OnScreen{}, found(err, "request")
+	}
+	if err := caller.NeedFor(domain.PermViewCode, r.PersonID); err != nil {
+		return OnScreen{}, err
+	}
+	if r.State != domain.RequestAwaitingCollection {
+		return OnScreen{}, domain.Errorf(domain.CodeWrongState, "the request is %s, which has no link and code", r.State).
+			With("state", string(r.State))
+	}
+	profile, err := is.loadProfile(ctx, r.ProfileID)
+	if err != nil {
+		return OnScreen{}, err
+	}
+	var out OnScreen
+	err = is.moveRequest(ctx, r, caller, "request.view_code", "", func(_ *store.Tx, next *domain.Request, s domain.Settings) error {
+		if profile.Options.NotificationScheme == domain.NotifyNone {
+			next.CodeExpiresAt = earlierOf(is.Now().Add(time.Duration(s.ScreenCodeLifetime)), r.CollectionDeadline)
+		}
+		link, err := is.CollectionLink(*next)
+		out = OnScreen{Link: link, Code: is.code(*next), ExpiresAt: next.CodeExpiresAt}
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,99 @@
+package issuer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/store"
+)
+
+const settingsRow = "settings"
+
+// Settings reads the settings in force.
+func (is *Issuer) Settings(ctx context.Context, caller domain.Caller) (domain.Settings, error) {
+	if err := caller.Need(domain.PermSettings); err != nil {
+		return domain.Settings{}, err
+	}
+	return loadSettings(ctx, is.Store.Queries)
+}
+
+// ChangeSettings replaces all settings at once, so that no combination is ever half in force.
+func (is *Issuer) ChangeSettings(ctx context.Context, caller domain.Caller, s domain.Settings) (domain.Settings, error) {
+	if err := needAll(caller, domain.PermSettings); err != nil {
+		return domain.Settings{}, err
+	}
+	if err := s.Check().Err(domain.CodeInvalid, "the settings break a rule"); err != nil {
+		return domain.Settings{}, err
+	}
+	form, err := json.Marshal(s)
+	if err != nil {
+		return domain.Settings{}, fmt.Errorf("write settings: %w", err)
+	}
+	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
+		old, err := loadSettings(ctx, tx.Queries)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutSetting(ctx, settingsRow, string(form), caller.AccountID, is.Now()); err != nil {
+			return fmt.Errorf("store settings: %w", err)
+		}
+		e := is.entry(caller, "settings.change", settingsRow)
+		e.Changes, err = differences(old, s)
+		if err != nil {
+			return err
+		}
+		return tx.AppendAudit(ctx, e)
+	})
+	return s, err
+}
+
+// loadSettings reads what is stored over the defaults, so that a setting that came with a newer version has its default.
+func loadSettings(ctx context.Context, q store.Queries) (domain.Settings, error) {
+	s := domain.DefaultSettings()
+	form, err := q.Setting(ctx, settingsRow)
+	if errors.Is(err, store.ErrNotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("load settings: %w", err)
+	}
+	if err := json.NewDecoder(strings.NewReader(form)).Decode(&s); err != nil {
+		return s, errors.New("load settings: the stored form is broken")
+	}
+	return s, nil
+}
+
+// differences lists the top-level JSON members that differ between two values of one type.
+func differences(before, after any) (map[string]domain.Change, error) {
+	b, err := members(before)
+	if err != nil {
+		return nil, err
+	}
+	a, err := members(after)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]domain.Change{}
+	for name := range a {
+		if string(a[name]) != string(b[name]) {
+			out[name] = domain.Change{Before: string(b[name]), After: string(a[name])}
+		}
+	}
+	return out, nil
+}
+
+func members(v any) (map[string]json.RawMessage, error) {
+	form, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("compare settings: %w", err)
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(form, &m); err != nil {
+		return nil, fmt.Errorf("compare settings: %w", err)
+	}
+	return m, nil
+}
