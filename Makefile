@@ -1,5 +1,5 @@
-# Every target works on a fresh clone with Go alone; what else is needed is installed by `tools` (into bin/) and `components` (by the system's
-# package manager). The recipes are in deploy/scripts.
+# Every target works on a fresh clone with Go alone; what else is needed is installed by `tools` (into bin/) and `components` (by the
+# system's package manager). The recipes are in deploy/scripts.
 
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash

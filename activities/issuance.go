@@ -1,5 +1,5 @@
-// Package activities adapts the issuing authority's acts to Temporal: each activity decodes, calls the Issuer and translates the error into one
-// that Temporal retries or not. There are no rules in here.
+// Package activities adapts the issuing authority's acts to Temporal: each activity decodes, calls the Issuer and translates the error into
+// one that Temporal retries or not. There are no rules in here.
 package activities
 
 import (
@@ -17,8 +17,9 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// Issuer is what the issuance workflow needs from the issuing authority. Every method may be called again after it succeeded or died half-way,
-// and then gives the same outcome. A *domain.Error is final, save CodeInternal and CodeEngineUnavailable; any other error is worth a retry.
+// Issuer is what the issuance workflow needs from the issuing authority. Every method may be called again after it succeeded or died
+// half-way, and then gives the same outcome. A *domain.Error is final, save CodeInternal and CodeEngineUnavailable; any other error is
+// worth a retry.
 type Issuer interface {
 	// Begin moves a received request to awaiting_approval or awaiting_collection; in any other state it only reads. CodeNotFound ends
 	// the workflow.
@@ -46,7 +47,8 @@ type Issuance struct {
 	log    *slog.Logger
 }
 
-// NewIssuance builds the activities. start starts the workflow of a request; the logger gets the text of failures that Temporal must not have.
+// NewIssuance builds the activities. start starts the workflow of a request; the logger gets the text of failures that Temporal must not
+// have.
 func NewIssuance(issuer Issuer, start func(ctx context.Context, requestID string) error, log *slog.Logger) *Issuance {
 	return &Issuance{issuer: issuer, start: start, log: log}
 }

@@ -1,6 +1,6 @@
 // Package workflows holds what takes time: an issuance waits for approval, collection and deadlines, a reconciliation finds what was left
-// lying. Workflows decide nothing about documents; they wait, keep the order and call activities. The truth is in SQL, so a workflow that was
-// lost is started anew and goes on from there.
+// lying. Workflows decide nothing about documents; they wait, keep the order and call activities. The truth is in SQL, so a workflow that
+// was lost is started anew and goes on from there.
 package workflows
 
 import (
@@ -20,9 +20,9 @@ var activity *activities.Issuance
 // expireAgain is how long to wait before asking again when SQL's clock has not reached a deadline that the engine's clock has passed.
 const expireAgain = 10 * time.Second
 
-// Issuance takes one request from its receipt to its end. It answers the updates approve, reject, cancel, resend and collect with the request's
-// Snapshot, or refuses them with a domain code as the error's type. An unknown request is the only failure; rejected, canceled, expired and
-// failed are results.
+// Issuance takes one request from its receipt to its end. It answers the updates approve, reject, cancel, resend and collect with the
+// request's Snapshot, or refuses them with a domain code as the error's type. An unknown request is the only failure; rejected, canceled,
+// expired and failed are results.
 func Issuance(ctx workflow.Context, in messages.IssuanceInput) (messages.IssuanceResult, error) {
 	w := &issuance{id: in.RequestID}
 	if err := w.setup(ctx); err != nil {
@@ -135,8 +135,8 @@ func (w *issuance) act(ctx workflow.Context, kind domain.ActKind, ref messages.A
 	return snap, nil
 }
 
-// answer makes of a step's failure what the caller gets. A refusal goes through as it is. A step that found no end in time may still have done
-// its work, so the loop looks at SQL again.
+// answer makes of a step's failure what the caller gets. A refusal goes through as it is. A step that found no end in time may still have
+// done its work, so the loop looks at SQL again.
 func (w *issuance) answer(err error) error {
 	if refused, ok := messages.AsRefusal(err); ok {
 		return messages.Refusal(refused)
@@ -297,8 +297,8 @@ func (w *issuance) wait(ctx workflow.Context) error {
 	return err
 }
 
-// setAlarm sees to it that a timer fires at the given time or earlier. One that fires earlier is left running: nothing is due then and it is
-// set again, which costs less over all requests than two events at every change of state.
+// setAlarm sees to it that a timer fires at the given time or earlier. One that fires earlier is left running: nothing is due then and it
+// is set again, which costs less over all requests than two events at every change of state.
 func (w *issuance) setAlarm(ctx workflow.Context, at time.Time) {
 	if at.IsZero() || w.alarm != nil && !w.alarmAt.After(at) {
 		return

@@ -523,7 +523,7 @@ func TestWorkflowCanceledInTemporal(t *testing.T) {
 	r.env.ExecuteWorkflow(messages.WorkflowIssuance, messages.IssuanceInput{RequestID: "r1"})
 	var canceled *temporal.CanceledError
 	require.ErrorAs(t, r.env.GetWorkflowError(), &canceled)
-	require.Equal(t, domain.RequestAwaitingApproval, r.issuer.requests["r1"].state, "the request stays open; the workflow can be started again")
+	require.Equal(t, domain.RequestAwaitingApproval, r.issuer.requests["r1"].state, "SQL still has it open")
 }
 
 func TestLongHistoryStartsAfresh(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// Reconcile starts the workflows of open requests that have none: their first start failed, or the engine lost them. A schedule runs it again
-// and again, so a run that fails is not repeated for long.
+// Reconcile starts the workflows of open requests that have none: their first start failed, or the engine lost them. A schedule runs it
+// again and again, so a run that fails is not repeated for long.
 func Reconcile(ctx workflow.Context) (messages.ReconcileResult, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,

@@ -29,8 +29,8 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// A change of workflow code must replay every recorded history. Where it cannot, it goes behind workflow.GetVersion and the old histories stay;
-// -update only adds what the present code does.
+// A change of workflow code must replay every recorded history. Where it cannot, it goes behind workflow.GetVersion and the old histories
+// stay; -update only adds what the present code does.
 var update = flag.Bool("update", false, "record the histories in testdata/histories anew")
 
 const histories = "testdata/histories"

@@ -32,6 +32,6 @@ if [ ${#end_to_end[@]} -gt 0 ]; then
 fi
 
 echo "== test: summary"
-grep -E '^(ok|FAIL|panic:|[[:space:]]*--- FAIL)' "$log" || true
+grep -E '^(ok|FAIL)[[:space:]]|^panic:|^[[:space:]]*--- FAIL' "$log" || true
 echo "== test: $(grep -c '^ok' "$log" || true) packages ok, $(grep -cE '^FAIL[[:space:]]+[^[:space:]]' "$log" || true) failed"
 exit "$failed"

@@ -25,6 +25,7 @@ install_temporal() {
     if [ -x bin/temporal ]; then
         return
     fi
+    rm -f bin/temporal
     local on_path
     if on_path=$(command -v temporal); then
         echo "== tools: using $on_path"

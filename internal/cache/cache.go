@@ -1,8 +1,8 @@
 // Package cache keeps in Redis what several API processes share and what may be lost at any time: sign-in sessions, used nonces and rate
 // limits. Losing it costs a new sign-in or a wallet's retry. It is not a store: documents, codes and attempt counters are in SQL.
 //
-// It needs one Redis of version 7 or later (with replicas, if wanted, behind one address), not Redis Cluster. Keys begin with "mdocket:" and
-// never show what a caller put into them: tokens, nonces, addresses and the like are hashed.
+// It needs one Redis of version 7 or later (with replicas, if wanted, behind one address), not Redis Cluster. Keys begin with "mdocket:"
+// and never show what a caller put into them: tokens, nonces, addresses and the like are hashed.
 package cache
 
 import (

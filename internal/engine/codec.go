@@ -27,15 +27,16 @@ var (
 	errDamaged      = errors.New("the payload is damaged")
 )
 
-// payloadCodec encrypts payloads with AES-256-GCM under a random nonce, which stands before the ciphertext. The metadata names the encoding and
-// the key; the key's name is authenticated. It refuses payloads that are not encrypted, so nobody with access to Temporal alone can slip in one.
+// payloadCodec encrypts payloads with AES-256-GCM under a random nonce, which stands before the ciphertext. The metadata names the encoding
+// and the key; the key's name is authenticated. It refuses payloads that are not encrypted, so nobody with access to Temporal alone can
+// slip in one.
 type payloadCodec struct {
 	first string
 	keys  map[string]cipher.AEAD
 }
 
-// NewPayloadCodec builds the codec from AES-256 keys of 32 bytes. The first key encrypts, all of them decrypt: to rotate, put a new key first
-// and keep the old one until the last workflow that used it is gone from Temporal. A random nonce allows 2^32 payloads a key.
+// NewPayloadCodec builds the codec from AES-256 keys of 32 bytes. The first key encrypts, all of them decrypt: to rotate, put a new key
+// first and keep the old one until the last workflow that used it is gone from Temporal. A random nonce allows 2^32 payloads a key.
 func NewPayloadCodec(keys [][]byte) (converter.PayloadCodec, error) {
 	c := &payloadCodec{keys: make(map[string]cipher.AEAD, len(keys))}
 	for _, key := range keys {
@@ -73,7 +74,7 @@ func (c *payloadCodec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload
 		}
 		out[i] = &commonpb.Payload{
 			Metadata: map[string][]byte{converter.MetadataEncoding: []byte(encryptedEncoding), metadataKeyID: []byte(c.first)},
-			Data:     c.keys[c.first].Seal(nil, nil, plain, []byte(c.first)),
+			Data:     c.keys[c.first].Seal(nil, nil, plain, []byte(c.first)), //nolint:gosec // G407: this AEAD draws its own nonce
 		}
 	}
 	return out, nil

@@ -54,7 +54,8 @@ type Engine struct {
 	askAgain time.Duration
 }
 
-// NewLazy builds the engine without connecting: it fails on wrong options only, and calls fail with CodeEngineUnavailable until Temporal is there.
+// NewLazy builds the engine without connecting: it fails on wrong options only, and calls fail with CodeEngineUnavailable until Temporal is
+// there.
 func NewLazy(o Options) (*Engine, error) {
 	codec, err := NewPayloadCodec(o.PayloadKeys)
 	if err != nil {
@@ -88,7 +89,8 @@ func NewLazy(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Client gives the Temporal client. Workers must use it too: only then can a start hand the first task straight to a worker of this process.
+// Client gives the Temporal client. Workers must use it too: only then can a start hand the first task straight to a worker of this
+// process.
 func (e *Engine) Client() client.Client { return e.client }
 
 // Close ends the connection.
@@ -123,9 +125,9 @@ func (e *Engine) StartIssuance(ctx context.Context, requestID string) error {
 	return e.unavailable(ctx, "start issuance", err)
 }
 
-// Act has the workflow carry out a recorded act and gives the request as it is afterwards. The act's id makes it harmless to repeat: the same
-// act gives the same answer. Fails with the *domain.Error of whoever refused it, with ErrNoWorkflow, or with CodeEngineUnavailable when there was
-// no answer in time; the act may then still be carried out.
+// Act has the workflow carry out a recorded act and gives the request as it is afterwards. The act's id makes it harmless to repeat: the
+// same act gives the same answer. Fails with the *domain.Error of whoever refused it, with ErrNoWorkflow, or with CodeEngineUnavailable
+// when there was no answer in time; the act may then still be carried out.
 func (e *Engine) Act(ctx context.Context, kind domain.ActKind, ref messages.ActRef) (messages.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.actTimeout)
 	defer cancel()

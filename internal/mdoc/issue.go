@@ -388,7 +388,7 @@ func appendItem(dst []byte, id uint64, salt []byte, element Element) ([]byte, er
 	var head [9]byte
 	size := len(appendHead(head[:0], majorBytes, length))
 	dst = slices.Insert(dst, start, head[:size-usualHead]...)
-	appendHead(dst[:start], majorBytes, length)
+	appendHead(dst[:start], majorBytes, length) // writes into the gap
 	return dst, nil
 }
 

@@ -41,7 +41,8 @@ func mailConfig(t *testing.T, address string) notify.MailConfig {
 	number, err := strconv.Atoi(port)
 	require.NoError(t, err)
 	return notify.MailConfig{
-		Host: host, Port: number, TLS: notify.TLSNone, From: sender, FromName: "Grüne Behörde", HELO: "issuer.example", Timeout: 10 * time.Second,
+		Host: host, Port: number, TLS: notify.TLSNone, From: sender, FromName: "Grüne Behörde",
+		HELO: "issuer.example", Timeout: 10 * time.Second,
 	}
 }
 
@@ -178,8 +179,8 @@ func TestMailerTLSAndAuthentication(t *testing.T) {
 	}
 }
 
-// scripted is an SMTP server that answers commands from a table by their first word ("" greets, "." ends the content); it says 250 to what is not in the
-// table and nothing at all to what has an empty answer.
+// scripted is an SMTP server that answers commands from a table by their first word ("" greets, "." ends the content); it says
+// 250 to what is not in the table and nothing at all to what has an empty answer.
 func scripted(t *testing.T, answers map[string]string) string {
 	t.Helper()
 	var config net.ListenConfig

@@ -57,7 +57,10 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 				Host: "smtp example", Port: 70000, TLS: "ssl", Password: "hush", From: "office", FromName: "A\nB", HELO: "a b",
 				Timeout: time.Hour, CAFile: noPEM,
 			}},
-			[]string{"mail.host:", "mail.port:", "mail.tls:", "mail.password:", "mail.from:", "mail.from_name:", "mail.helo:", "mail.timeout:", "mail.ca_file:"},
+			[]string{
+				"mail.host:", "mail.port:", "mail.tls:", "mail.password:", "mail.from:",
+				"mail.from_name:", "mail.helo:", "mail.timeout:", "mail.ca_file:",
+			},
 		},
 		{
 			"password in the clear", notify.Config{Mail: &notify.MailConfig{
@@ -116,9 +119,15 @@ func TestHTTPTemplatesAreTried(t *testing.T) {
 		want   string // "" is valid
 	}{
 		{"JSON", notify.SMSHTTPConfig{URL: "https://sms.example/send", Body: `{"t":{{json .Text}}}`}, ""},
-		{"JSON quoted twice", notify.SMSHTTPConfig{URL: "https://sms.example/send", Body: `{"t":"{{json .Text}}"}`}, "body: does not make valid JSON"},
+		{
+			"JSON quoted twice", notify.SMSHTTPConfig{URL: "https://sms.example/send", Body: `{"t":"{{json .Text}}"}`},
+			"body: does not make valid JSON",
+		},
 		{"JSON unquoted", notify.SMSHTTPConfig{URL: "https://sms.example/send", Body: `{"t":"{{.Text}}"}`}, "body: does not make valid JSON"},
-		{"JSON variant", notify.SMSHTTPConfig{URL: "https://sms.example/", ContentType: "application/vnd.x+json", Body: `{`}, "body: does not make valid"},
+		{
+			"JSON variant", notify.SMSHTTPConfig{URL: "https://sms.example/", ContentType: "application/vnd.x+json", Body: `{`},
+			"body: does not make valid",
+		},
 		{"form", notify.SMSHTTPConfig{URL: "https://sms.example/send", ContentType: form, Body: `t={{query .Text}}`}, ""},
 		{"form unescaped", notify.SMSHTTPConfig{URL: "https://sms.example/send", ContentType: form, Body: `t={{.Text}}`}, "body: "},
 		{"other format", notify.SMSHTTPConfig{URL: "https://sms.example/send", ContentType: "text/plain", Body: `{{.Text}}`}, ""},

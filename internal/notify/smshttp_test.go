@@ -207,7 +207,9 @@ func TestHTTPSMSAnswerIsScrubbed(t *testing.T) {
 			driver := newHTTPSMS(t, notify.SMSHTTPConfig{URL: server.URL, Body: jsonBody, BearerToken: "top-secret-token"})
 			receipt, err := driver.Send(t.Context(), message)
 			require.NoError(t, err)
-			for _, private := range []string{"491701", "1701", "1234", "5678", "4567", "34-56", "3 4 5", "is your", "secret", "\x00", "\x1b", "\xff"} {
+			for _, private := range []string{
+				"491701", "1701", "1234", "5678", "4567", "34-56", "3 4 5", "is your", "secret", "\x00", "\x1b", "\xff",
+			} {
 				require.NotContains(t, receipt.Answer, private)
 			}
 			require.Contains(t, receipt.Answer, "77", "what is not private stays")
@@ -293,7 +295,8 @@ func TestHTTPSMSNetwork(t *testing.T) {
 
 func TestSMSRefusesBadMessages(t *testing.T) {
 	driver := newHTTPSMS(t, notify.SMSHTTPConfig{URL: "https://sms.example/", Body: jsonBody})
-	gateway, err := notify.NewEmailSMS(notify.SMSEmailConfig{Gateway: "sms.example"}, newMailer(t, notify.MailConfig{Host: "127.0.0.1", Port: 1, From: sender}))
+	mailer := newMailer(t, notify.MailConfig{Host: "127.0.0.1", Port: 1, From: sender})
+	gateway, err := notify.NewEmailSMS(notify.SMSEmailConfig{Gateway: "sms.example"}, mailer)
 	require.NoError(t, err)
 	for name, message := range map[string]notify.Message{
 		"national number": {To: "01701234567", Text: "x", ID: "a"},

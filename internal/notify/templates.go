@@ -124,6 +124,9 @@ func LoadTemplates(overlay fs.FS) (*Templates, error) {
 // Render makes the texts of a message in the language asked for, else in the language without its region ("de" for "de-AT"),
 // else in English. It fails on data that no message can be made from; the error holds none of it.
 func (t *Templates) Render(language string, data Data) (Rendered, error) {
+	if data == nil {
+		return Rendered{}, errors.New("render message: no data")
+	}
 	kind := data.kind()
 	for _, candidate := range languageChain(language) {
 		parts, found := t.languages[candidate][kind]

@@ -20,7 +20,9 @@ var deadline = time.Date(2026, time.March, 14, 15, 9, 0, 0, time.FixedZone("CET"
 const link = "https://issuer.example/c/abc?x=1&y=2"
 
 func collectionLink() notify.CollectionLink {
-	return notify.CollectionLink{ServerName: "City of A & B", GivenName: "Ada", DocumentName: "Driving Licence", Link: link, Deadline: deadline}
+	return notify.CollectionLink{
+		ServerName: "City of A & B", GivenName: "Ada", DocumentName: "Driving Licence", Link: link, Deadline: deadline,
+	}
 }
 
 func authenticationCode() notify.AuthenticationCode {
@@ -63,7 +65,8 @@ func TestShippedTemplates(t *testing.T) {
 			"City of A & B: 1234 5678 is your code for Driving Licence, valid until 14 March 2026, 15:09 CET. Never tell it to anybody.",
 		},
 		{
-			"code in German", "de", authenticationCode(), "City of A & B: Ihr Code für Driving Licence", []string{"1234 5678", "14. März 2026, 15:09 Uhr CET"},
+			"code in German", "de", authenticationCode(), "City of A & B: Ihr Code für Driving Licence",
+			[]string{"1234 5678", "14. März 2026, 15:09 Uhr CET"},
 			"City of A & B: 1234 5678 ist Ihr Code für Driving Licence, gültig bis 14. März 2026, 15:09 Uhr CET. Nennen Sie ihn niemandem.",
 		},
 		{
@@ -98,7 +101,8 @@ func TestShippedTemplates(t *testing.T) {
 func TestRenderGroupsCodes(t *testing.T) {
 	templates := load(t, nil)
 	for code, want := range map[string]string{
-		"1234": "1234", "12345": "1234 5", "123456": "123 456", "12345678": "1234 5678", "123456789": "123 456 789", "123456789012": "1234 5678 9012",
+		"1234": "1234", "12345": "1234 5", "123456": "123 456", "12345678": "1234 5678", "123456789": "123 456 789",
+		"123456789012": "1234 5678 9012",
 	} {
 		data := authenticationCode()
 		data.Code = code
@@ -138,9 +142,12 @@ func TestRenderRefusesBadData(t *testing.T) {
 		"link with a break": {
 			notify.CollectionLink{ServerName: "S", DocumentName: "D", Link: "https://secret.example/\n", Deadline: deadline}, "Link is not",
 		},
-		"letters in code":   {notify.AuthenticationCode{ServerName: "S", DocumentName: "D", Code: "secret", ValidUntil: deadline}, "Code is not"},
-		"short code":        {notify.AuthenticationCode{ServerName: "S", DocumentName: "D", Code: "123", ValidUntil: deadline}, "Code is not"},
-		"link beside code":  {notify.AuthenticationCode{ServerName: "S", DocumentName: "https://secret", Code: "1234", ValidUntil: deadline}, "contains a link"},
+		"letters in code": {notify.AuthenticationCode{ServerName: "S", DocumentName: "D", Code: "secret", ValidUntil: deadline}, "Code is not"},
+		"short code":      {notify.AuthenticationCode{ServerName: "S", DocumentName: "D", Code: "123", ValidUntil: deadline}, "Code is not"},
+		"link beside code": {
+			notify.AuthenticationCode{ServerName: "S", DocumentName: "https://secret", Code: "1234", ValidUntil: deadline}, "contains a link",
+		},
+		"nothing at all":    {nil, "no data"},
 		"reminder, nothing": {notify.ApprovalReminder{}, "RequestID is missing"},
 	}
 	for name, test := range tests {
@@ -157,10 +164,12 @@ func TestRenderRefusesBadData(t *testing.T) {
 func french() fstest.MapFS {
 	return fstest.MapFS{
 		"fr/collection_link.subject.txt": {Data: []byte("\ufeffVotre {{.DocumentName}}\r\n")},
-		"fr/collection_link.text.txt":    {Data: []byte("{{with .GivenName}}Bonjour {{.}} de {{$.ServerName}}{{else}}Bonjour{{end}}\r\n{{.Link}} {{.Deadline}}")},
-		"fr/collection_link.html.html":   {Data: []byte(`<p>{{.GivenName}}</p><a href="{{.Link}}">{{.Link}}</a>`)},
-		"fr/.hidden":                     {Data: []byte("passed over")},
-		".git/config":                    {Data: []byte("passed over")},
+		"fr/collection_link.text.txt": {Data: []byte(
+			"{{with .GivenName}}Bonjour {{.}} de {{$.ServerName}}{{else}}Bonjour{{end}}\r\n{{.Link}} {{.Deadline}}",
+		)},
+		"fr/collection_link.html.html": {Data: []byte(`<p>{{.GivenName}}</p><a href="{{.Link}}">{{.Link}}</a>`)},
+		"fr/.hidden":                   {Data: []byte("passed over")},
+		".git/config":                  {Data: []byte("passed over")},
 	}
 }
 
@@ -186,7 +195,8 @@ func TestOverlay(t *testing.T) {
 func TestLanguageFallback(t *testing.T) {
 	templates := load(t, nil)
 	for asked, want := range map[string]string{
-		"de": "de", "DE": "de", "de-AT": "de", "de-Latn-AT": "de", "en-GB": "en", "fr": "en", "": "en", "not a tag": "en", "../../etc": "en", "de_AT": "en",
+		"de": "de", "DE": "de", "de-AT": "de", "de-Latn-AT": "de", "en-GB": "en", "fr": "en",
+		"": "en", "not a tag": "en", "../../etc": "en", "de_AT": "en",
 	} {
 		got, err := templates.Render(asked, collectionLink())
 		require.NoError(t, err)
@@ -222,12 +232,30 @@ func TestTemplateProblems(t *testing.T) {
 	}{
 		{"syntax", "en/collection_link.text.txt", "a\nb {{.Link", "en/collection_link.text.txt:2: unclosed action"},
 		{"HTML syntax", "en/collection_link.html.html", "\n<a href='{{.Link}}", "en/collection_link.html.html: "},
-		{"unknown field", "en/collection_link.text.txt", "{{.Link}}\n\n{{.Lnk}}", "en/collection_link.text.txt:3: unknown field .Lnk, known are .Deadline"},
-		{"unknown field in a branch", "en/collection_link.text.txt", "{{.Link}}{{if .GivenName}}{{else}}{{.Lnk}}{{end}}", "text.txt:1: unknown field .Lnk"},
-		{"code beside link", "en/collection_link.text.txt", "{{.Link}}\n{{.Code}}", "text.txt:2: .Code does not belong here: link and code must never be in one"},
-		{"code beside link, hidden", "en/collection_link.html.html", "{{.Link}}{{if false}}{{$.Code}}{{end}}", "html.html:1: .Code does not belong here"},
-		{"link beside code", "en/authentication_code.text.txt", "{{.Code}} {{.Link}}", "text.txt:1: .Link does not belong here: link and code"},
-		{"link beside code in SMS", "de/authentication_code.sms.txt", "{{.Code}} {{with .Link}}{{.}}{{end}}", "sms.txt:1: .Link does not belong here"},
+		{
+			"unknown field", "en/collection_link.text.txt", "{{.Link}}\n\n{{.Lnk}}",
+			"en/collection_link.text.txt:3: unknown field .Lnk, known are .Deadline",
+		},
+		{
+			"unknown field in a branch", "en/collection_link.text.txt", "{{.Link}}{{if .GivenName}}{{else}}{{.Lnk}}{{end}}",
+			"text.txt:1: unknown field .Lnk",
+		},
+		{
+			"code beside link", "en/collection_link.text.txt", "{{.Link}}\n{{.Code}}",
+			"text.txt:2: .Code does not belong here: link and code must never be in one",
+		},
+		{
+			"code beside link, hidden", "en/collection_link.html.html", "{{.Link}}{{if false}}{{$.Code}}{{end}}",
+			"html.html:1: .Code does not belong here",
+		},
+		{
+			"link beside code", "en/authentication_code.text.txt", "{{.Code}} {{.Link}}",
+			"text.txt:1: .Link does not belong here: link and code",
+		},
+		{
+			"link beside code in SMS", "de/authentication_code.sms.txt", "{{.Code}} {{with .Link}}{{.}}{{end}}",
+			"sms.txt:1: .Link does not belong here",
+		},
 		{"link in reminder", "en/approval_reminder.text.txt", "{{.ReviewURL}} {{.Link}}", "text.txt:1: .Link does not belong here"},
 		{"link missing", "en/collection_link.text.txt", "Hello", "text.txt: must always show .Link"},
 		{"link shown at times", "en/collection_link.text.txt", "{{if .GivenName}}{{.Link}}{{end}}x", "text.txt: must always show .Link"},
@@ -241,13 +269,25 @@ func TestTemplateProblems(t *testing.T) {
 		{"loop", "en/collection_link.text.txt", "{{.Link}}{{range 1000000000}}{{end}}", "text.txt:1: this action is not supported"},
 		{"function", "en/collection_link.text.txt", `{{.Link}}{{printf "%1000000d" 1}}`, "text.txt:1: function printf is not supported"},
 		{"call of a field", "en/collection_link.text.txt", `{{.Link}}{{.Deadline.Format}}`, "text.txt:1: a value has no fields"},
-		{"field of a string", "en/collection_link.text.txt", `{{.Link}}{{with .GivenName}}{{.Link}}{{end}}`, `text.txt:1: within "with" write $.Link`},
+		{
+			"field of a string", "en/collection_link.text.txt", `{{.Link}}{{with .GivenName}}{{.Link}}{{end}}`,
+			`text.txt:1: within "with" write $.Link`,
+		},
 		{"everything", "en/collection_link.text.txt", `{{.Link}}{{.}}`, "text.txt:1: name a field"},
 		{"everything by variable", "en/collection_link.text.txt", `{{.Link}}{{$}}`, "text.txt:1: name a field"},
-		{"define", "en/collection_link.text.txt", "{{.Link}}\n{{define \"a\"}}{{.Code}}{{end}}", "text.txt:2: templates within templates are not supported"},
-		{"template", "en/collection_link.text.txt", `{{.Link}}{{template "en/collection_link.text.txt" .}}`, "text.txt:1: templates within templates"},
+		{
+			"define", "en/collection_link.text.txt", "{{.Link}}\n{{define \"a\"}}{{.Code}}{{end}}",
+			"text.txt:2: templates within templates are not supported",
+		},
+		{
+			"template", "en/collection_link.text.txt", `{{.Link}}{{template "en/collection_link.text.txt" .}}`,
+			"text.txt:1: templates within templates",
+		},
 		{"unknown kind", "en/collection_lnk.text.txt", "x", "en/collection_lnk.text.txt: is not the file of a known kind"},
-		{"unknown part", "en/collection_link.sms.txt", "{{.Link}}", "en/collection_link.sms.txt: is not the file of a known kind and part"},
+		{
+			"unknown part", "en/collection_link.sms.txt", "{{.Link}}",
+			"en/collection_link.sms.txt: is not the file of a known kind and part",
+		},
 		{"file outside a folder", "README", "x", "README: folder cannot be read"},
 		{"folder that is no language", "templates.d/x", "x", "templates.d: is not a language tag"},
 		{"folder for a file", "en/collection_link.text.txt/x", "x", "en/collection_link.text.txt: "},

@@ -2,15 +2,14 @@ package oid4vci_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"crypto/ecdsa"
-	"crypto/elliptic"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,7 +27,7 @@ func vector(t testing.TB, name string) []byte {
 	if _, err := os.Stat(folder); os.IsNotExist(err) {
 		t.Skip("the folder of test vectors is not here; set MDOCKET_VECTORS")
 	}
-	data, err := os.ReadFile(filepath.Join(folder, name)) //nolint:gosec // a test vector
+	data, err := os.ReadFile(filepath.Join(folder, name))
 	require.NoError(t, err)
 	return data
 }

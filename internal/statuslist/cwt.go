@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 
@@ -57,40 +56,15 @@ type cborList struct {
 	AggregationURI string `cbor:"aggregation_uri,omitempty"`
 }
 
-// number is written as an integer; when read it may be a float as well (RFC 8392 clause 2).
-type number float64
-
-func (n number) MarshalCBOR() ([]byte, error) { return encMode.Marshal(int64(n)) }
-
-func (n *number) UnmarshalCBOR(data []byte) error {
-	var value any
-	if err := decMode.Unmarshal(data, &value); err != nil {
-		return err
-	}
-	switch v := value.(type) {
-	case uint64:
-		*n = number(v)
-	case float64:
-		*n = number(v)
-	default:
-		return errors.New("not a number")
-	}
-	return nil
-}
-
-// SignCWT signs the token as COSE_Sign1, tagged (18), with alg, typ and x5chain in the protected header (ISO/IEC 18013-5 clause
-// 12.3.6). Errors wrap ErrToken or ErrSigner, or are those of the key.
-func (t Token) SignCWT(signer Signer) ([]byte, error) {
-	token, lst, c, err := t.prepare(signer)
-	if err != nil {
-		return nil, err
-	}
+// signCWT signs a prepared token as COSE_Sign1, tagged (18), with alg, typ and x5chain in the protected header (ISO/IEC 18013-5
+// clause 12.3.6).
+func (t Token) signCWT(signer Signer, c curve, lst []byte) ([]byte, error) {
 	payload, err := encMode.Marshal(cwtClaims{
-		Subject:    token.Subject,
-		IssuedAt:   number(token.IssuedAt.Unix()),
-		Expires:    number(token.Expires.Unix()),
-		TTL:        wholeSeconds(token),
-		StatusList: cborList{Bits: token.List.Bits(), Lst: lst, AggregationURI: token.AggregationURI},
+		Subject:    t.Subject,
+		IssuedAt:   number(t.IssuedAt.Unix()),
+		Expires:    number(t.Expires.Unix()),
+		TTL:        t.seconds(),
+		StatusList: cborList{Bits: t.List.Bits(), Lst: lst, AggregationURI: t.AggregationURI},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode status list claims: %w", err)
@@ -109,14 +83,6 @@ func (t Token) SignCWT(signer Signer) ([]byte, error) {
 		return nil, fmt.Errorf("sign status list: %w", err)
 	}
 	return signed, nil
-}
-
-func wholeSeconds(t Token) *number {
-	seconds := number(int64(t.TTL.Seconds()))
-	if seconds == 0 {
-		return nil
-	}
-	return &seconds
 }
 
 // namedHash tells a key which hash made the digest. go-cose passes no options, and keys of some modules insist on them.
@@ -258,9 +224,9 @@ func decodeCWT(message *cose.Sign1Message, maxEntries uint64) (*Token, error) {
 	}
 	return claims{
 		subject:        wire.Subject,
-		issuedAt:       float64(wire.IssuedAt),
-		expires:        float64(wire.Expires),
-		ttl:            (*float64)(wire.TTL),
+		issuedAt:       wire.IssuedAt,
+		expires:        wire.Expires,
+		ttl:            wire.TTL,
 		bits:           wire.StatusList.Bits,
 		lst:            wire.StatusList.Lst,
 		aggregationURI: wire.StatusList.AggregationURI,

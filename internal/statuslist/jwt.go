@@ -14,9 +14,9 @@ const typeJWT = "statuslist+jwt"
 // jwtClaims are the claims of a status list token in JWT format (draft clause 5.1).
 type jwtClaims struct {
 	Subject    string   `json:"sub"`
-	IssuedAt   float64  `json:"iat"`
-	Expires    float64  `json:"exp"`
-	TTL        *float64 `json:"ttl,omitempty"`
+	IssuedAt   number   `json:"iat"`
+	Expires    number   `json:"exp"`
+	TTL        *number  `json:"ttl,omitempty"`
 	StatusList jsonList `json:"status_list"`
 }
 
@@ -27,22 +27,17 @@ type jsonList struct {
 	AggregationURI string `json:"aggregation_uri,omitempty"`
 }
 
-// SignJWT signs the token as a compact JWS with alg, typ and x5c in its header. Errors wrap ErrToken or ErrSigner, or are those
-// of the key.
-func (t Token) SignJWT(signer Signer) (string, error) {
-	token, lst, c, err := t.prepare(signer)
-	if err != nil {
-		return "", err
-	}
+// signJWT signs a prepared token as a compact JWS with alg, typ and x5c in its header.
+func (t Token) signJWT(signer Signer, c curve, lst []byte) (string, error) {
 	payload, err := json.Marshal(jwtClaims{
-		Subject:  token.Subject,
-		IssuedAt: float64(token.IssuedAt.Unix()),
-		Expires:  float64(token.Expires.Unix()),
-		TTL:      (*float64)(wholeSeconds(token)),
+		Subject:  t.Subject,
+		IssuedAt: number(t.IssuedAt.Unix()),
+		Expires:  number(t.Expires.Unix()),
+		TTL:      t.seconds(),
 		StatusList: jsonList{
-			Bits:           token.List.Bits(),
+			Bits:           t.List.Bits(),
 			Lst:            base64.RawURLEncoding.EncodeToString(lst),
-			AggregationURI: token.AggregationURI,
+			AggregationURI: t.AggregationURI,
 		},
 	})
 	if err != nil {

@@ -66,6 +66,9 @@ var (
 // DefaultMaxEntries bounds a list where the caller gives no bound.
 const DefaultMaxEntries = 1 << 22
 
+// absoluteMaxEntries bounds every list: 256 MiB at 8 bits.
+const absoluteMaxEntries = 1 << 28
+
 // List is an array of statuses of 1, 2, 4 or 8 bits each, packed into octets from the least significant bit upwards (draft
 // clause 4.1). It is not safe for concurrent writing.
 type List struct {
@@ -73,13 +76,13 @@ type List struct {
 	packed []byte
 }
 
-// New returns a list of at least the given number of entries, all Valid. It is filled up to whole octets, and holds at most
-// 2^32 entries.
+// New returns a list of at least the given number of entries, all Valid. It is filled up to whole octets. Errors are ErrBits,
+// and ErrTooLarge beyond 2^28 entries.
 func New(bits int, entries uint64) (*List, error) {
 	if !validBits(bits) {
 		return nil, ErrBits
 	}
-	if entries > 1<<32 {
+	if entries > absoluteMaxEntries {
 		return nil, ErrTooLarge
 	}
 	return &List{bits: bits, packed: make([]byte, packedSize(bits, entries))}, nil
@@ -155,8 +158,8 @@ func (l *List) Compress() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Decompress reads the member "lst". A list of more than maxEntries entries is refused with ErrTooLarge before it is unpacked
-// any further; 0 stands for DefaultMaxEntries. Other errors are ErrBits or wrap ErrMalformed.
+// Decompress reads the member "lst". A list of more than maxEntries entries (filled up to whole octets) is refused with
+// ErrTooLarge before it is unpacked any further; 0 stands for DefaultMaxEntries. Other errors are ErrBits or wrap ErrMalformed.
 func Decompress(bits int, lst []byte, maxEntries uint64) (*List, error) {
 	if !validBits(bits) {
 		return nil, ErrBits
@@ -183,12 +186,11 @@ func Decompress(bits int, lst []byte, maxEntries uint64) (*List, error) {
 	return &List{bits: bits, packed: packed}, nil
 }
 
-// orDefault also keeps a bound given by the caller within what can be counted in memory.
 func orDefault(maxEntries uint64) uint64 {
 	if maxEntries == 0 {
 		return DefaultMaxEntries
 	}
-	return min(maxEntries, 1<<32)
+	return min(maxEntries, absoluteMaxEntries)
 }
 
 func validBits(bits int) bool { return bits == 1 || bits == 2 || bits == 4 || bits == 8 }

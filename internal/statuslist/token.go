@@ -7,8 +7,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -102,24 +102,49 @@ func curveOf(public crypto.PublicKey) (curve, error) {
 	return curve{}, errCurve
 }
 
-// prepare checks token and signer and compresses the list. The token comes back in whole seconds.
-func (t Token) prepare(signer Signer) (Token, []byte, curve, error) {
+// Signed is a status list token in both formats.
+type Signed struct {
+	// CWT is a tagged COSE_Sign1, to be served as MediaTypeCWT.
+	CWT []byte
+	// JWT is a compact JWS, to be served as MediaTypeJWT.
+	JWT string
+}
+
+// Sign signs the token in both formats over the same compressed list. The best compression, which the draft recommends, takes
+// about 0.1 s for 2^20 entries. Errors wrap ErrToken or ErrSigner, or are those of the key.
+func (t Token) Sign(signer Signer) (*Signed, error) {
 	t.IssuedAt, t.Expires = t.IssuedAt.UTC().Truncate(time.Second), t.Expires.UTC().Truncate(time.Second)
 	if t.Subject == "" || t.List == nil || t.TTL < 0 || t.TTL/time.Second > maxTTL {
-		return Token{}, nil, curve{}, fmt.Errorf("%w: subject, list or ttl", ErrToken)
+		return nil, fmt.Errorf("%w: subject, list or ttl", ErrToken)
 	}
 	if t.IssuedAt.Unix() <= 0 || !t.Expires.After(t.IssuedAt) {
-		return Token{}, nil, curve{}, fmt.Errorf("%w: iat or exp", ErrToken)
+		return nil, fmt.Errorf("%w: iat or exp", ErrToken)
 	}
 	c, err := signer.check(t.IssuedAt, t.Expires)
 	if err != nil {
-		return Token{}, nil, curve{}, err
+		return nil, err
 	}
 	lst, err := t.List.Compress()
 	if err != nil {
-		return Token{}, nil, curve{}, err
+		return nil, err
 	}
-	return t, lst, c, nil
+	signed := new(Signed)
+	if signed.CWT, err = t.signCWT(signer, c, lst); err != nil {
+		return nil, err
+	}
+	if signed.JWT, err = t.signJWT(signer, c, lst); err != nil {
+		return nil, err
+	}
+	return signed, nil
+}
+
+// seconds is the TTL as a claim, nil for none.
+func (t Token) seconds() *number {
+	seconds := number(int64(t.TTL / time.Second))
+	if seconds == 0 {
+		return nil
+	}
+	return &seconds
 }
 
 func (s Signer) check(from, until time.Time) (curve, error) {
@@ -172,9 +197,9 @@ func checkPurpose(leaf *x509.Certificate) error {
 // claims is what both encodings carry.
 type claims struct {
 	subject        string
-	issuedAt       float64
-	expires        float64
-	ttl            *float64
+	issuedAt       number
+	expires        number
+	ttl            *number
 	bits           int
 	lst            []byte
 	aggregationURI string
@@ -194,10 +219,9 @@ func (c claims) token(maxEntries uint64) (*Token, error) {
 		return nil, err
 	}
 	if c.ttl != nil {
-		if !(*c.ttl > 0 && *c.ttl <= maxTTL) {
-			return nil, fmt.Errorf("%w: ttl", ErrMalformed)
+		if token.TTL, err = readTTL(*c.ttl); err != nil {
+			return nil, err
 		}
-		token.TTL = time.Duration(*c.ttl * float64(time.Second))
 	}
 	if token.List, err = Decompress(c.bits, c.lst, maxEntries); err != nil {
 		return nil, err
@@ -206,9 +230,43 @@ func (c claims) token(maxEntries uint64) (*Token, error) {
 }
 
 // readTime reads a NumericDate (RFC 7519, RFC 8392), which may have a fraction. A fraction is cut off.
-func readTime(seconds float64) (time.Time, error) {
-	if !(seconds > 0 && seconds <= maxSeconds) {
-		return time.Time{}, fmt.Errorf("%w: iat or exp is missing or out of range", ErrMalformed)
+func readTime(seconds number) (time.Time, error) {
+	if seconds > 0 && seconds <= maxSeconds {
+		return time.Unix(int64(seconds), 0).UTC(), nil
 	}
-	return time.Unix(int64(math.Floor(seconds)), 0).UTC(), nil
+	return time.Time{}, fmt.Errorf("%w: iat or exp is missing or out of range", ErrMalformed)
+}
+
+func readTTL(seconds number) (time.Duration, error) {
+	if seconds > 0 && seconds <= maxTTL {
+		return time.Duration(float64(seconds) * float64(time.Second)), nil
+	}
+	return 0, fmt.Errorf("%w: ttl is out of range", ErrMalformed)
+}
+
+// number is a NumericDate or a number of seconds. It is written as an integer; when read it may be a float as well (RFC 7519
+// clause 2, RFC 8392 clause 2).
+type number float64
+
+// MarshalJSON writes the integer in plain digits.
+func (n number) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, int64(n), 10), nil }
+
+// MarshalCBOR writes the integer.
+func (n number) MarshalCBOR() ([]byte, error) { return encMode.Marshal(int64(n)) }
+
+// UnmarshalCBOR reads an unsigned integer or a float.
+func (n *number) UnmarshalCBOR(data []byte) error {
+	var value any
+	if err := decMode.Unmarshal(data, &value); err != nil {
+		return err
+	}
+	switch v := value.(type) {
+	case uint64:
+		*n = number(v)
+	case float64:
+		*n = number(v)
+	default:
+		return errors.New("not a number")
+	}
+	return nil
 }

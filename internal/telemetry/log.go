@@ -1,5 +1,5 @@
-// Package telemetry is what the processes tell about themselves: structured logs with correlation ids, and Prometheus metrics. It decides form,
-// not content: no caller may put personal data into a message, an attribute or a label.
+// Package telemetry is what the processes tell about themselves: structured logs with correlation ids, and Prometheus metrics. It decides
+// form, not content: no caller may put personal data into a message, an attribute or a label.
 package telemetry
 
 import (

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -55,18 +56,18 @@ type testIssuer struct {
 	bent     map[string]func(w http.ResponseWriter, r *http.Request) bool
 	lost     map[string]int
 
-	Metadata       oid4vci.IssuerMetadata
-	AS             oid4vci.AuthorizationServerMetadata
-	TokenExtra     func(*oid4vci.TokenResponse)
-	Request        func(*mdoc.Request)               // edits a document before it is signed
-	Response       func(*oid4vci.CredentialResponse) // edits a response before it is sent
-	Defer          bool                              // answer 202 first
-	Requests       map[string]int                    // by path
-	Notifications  []oid4vci.NotificationRequest     // taken
-	CredentialAsks []oid4vci.CredentialRequest       // verified
-	Keys           []string                          // thumbprints asked for, in order
-	Accepts        []string                          // Accept headers
-	Agents         map[string]bool                   // User-Agent headers
+	requests      map[string]int // by path
+	notifications []oid4vci.NotificationRequest
+	asked         []oid4vci.CredentialRequest // with good proofs
+	keys          []string
+	agents        map[string]bool
+
+	Metadata   oid4vci.IssuerMetadata
+	AS         oid4vci.AuthorizationServerMetadata
+	TokenExtra func(*oid4vci.TokenResponse)
+	Request    func(*mdoc.Request)               // edits a document before it is signed
+	Response   func(*oid4vci.CredentialResponse) // edits a response before it is sent
+	Defer      bool                              // answer 202 first
 }
 
 func newTestIssuer(t testing.TB) *testIssuer {
@@ -75,12 +76,16 @@ func newTestIssuer(t testing.TB) *testIssuer {
 		t: t, offers: map[string]oid4vci.CredentialOffer{}, redeemed: map[string]bool{}, tokens: map[string]bool{},
 		nonces: map[string]bool{}, issued: map[string]oid4vci.CredentialResponse{}, deferred: map[string]string{},
 		bent: map[string]func(http.ResponseWriter, *http.Request) bool{}, lost: map[string]int{},
-		Requests: map[string]int{}, Agents: map[string]bool{},
+		requests: map[string]int{}, agents: map[string]bool{},
 	}
 	i.root, i.signer = newAuthority(t)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-credential-issuer/dmv", func(w http.ResponseWriter, _ *http.Request) { i.send(w, 200, i.Metadata) })
-	mux.HandleFunc("GET /.well-known/oauth-authorization-server/dmv", func(w http.ResponseWriter, _ *http.Request) { i.send(w, 200, i.AS) })
+	mux.HandleFunc("GET /.well-known/openid-credential-issuer/dmv", func(w http.ResponseWriter, _ *http.Request) {
+		i.send(w, 200, i.Metadata)
+	})
+	mux.HandleFunc("GET /.well-known/oauth-authorization-server/dmv", func(w http.ResponseWriter, _ *http.Request) {
+		i.send(w, 200, i.AS)
+	})
 	mux.HandleFunc("GET /dmv/offers/{id}", i.offer)
 	mux.HandleFunc("GET /dmv/collect/{id}", i.page)
 	mux.HandleFunc("POST /dmv/token", i.token)
@@ -209,16 +214,47 @@ func (i *testIssuer) lose(path string, n int) {
 func (i *testIssuer) count(path string) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.Requests[path]
+	return i.requests[path]
+}
+
+// expireTokens makes all access tokens unknown.
+func (i *testIssuer) expireTokens() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	clear(i.tokens)
+}
+
+// offerOf returns an offer by its id.
+func (i *testIssuer) offerOf(id string) oid4vci.CredentialOffer {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.offers[id]
+}
+
+// seen is what the issuer has seen so far.
+type seen struct {
+	Issued        int // sets of keys that documents were issued for
+	Notifications []oid4vci.NotificationRequest
+	Requests      []oid4vci.CredentialRequest
+	Keys          []string // thumbprints, in order
+	Agents        []string // distinct User-Agent headers
+}
+
+func (i *testIssuer) seen() seen {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return seen{
+		Issued: len(i.issued), Notifications: slices.Clone(i.notifications), Requests: slices.Clone(i.asked),
+		Keys: slices.Clone(i.keys), Agents: slices.Collect(maps.Keys(i.agents)),
+	}
 }
 
 func (i *testIssuer) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.mu.Lock()
 		defer i.mu.Unlock() // one request at a time: the issuer's state needs no more
-		i.Requests[r.URL.Path]++
-		i.Accepts = append(i.Accepts, r.Header.Get("Accept"))
-		i.Agents[r.Header.Get("User-Agent")] = true
+		i.requests[r.URL.Path]++
+		i.agents[r.Header.Get("User-Agent")] = true
 		if handler := i.bent[r.URL.Path]; handler != nil && handler(w, r) {
 			return
 		}
@@ -334,19 +370,18 @@ func (i *testIssuer) credential(w http.ResponseWriter, r *http.Request) {
 	}
 	proofs, err := verifier.VerifyJWTProofs(r.Context(), request.Proofs.JWT)
 	if err != nil {
-		refused, isRefusal := err.(*oid4vci.Error) //nolint:errorlint // the verifier returns it bare
-		if !isRefusal {
+		if !errors.As(err, &refused) {
 			refused = oid4vci.NewError(oid4vci.ServerError, "")
 		}
 		i.refuse(w, refused)
 		return
 	}
-	i.CredentialAsks = append(i.CredentialAsks, request)
+	i.asked = append(i.asked, request)
 	var thumbprints []string
 	for _, proof := range proofs {
 		thumbprints = append(thumbprints, proof.Thumbprint)
 	}
-	i.Keys = append(i.Keys, thumbprints...)
+	i.keys = append(i.keys, thumbprints...)
 	id := strings.Join(thumbprints, " ")
 	if _, done := i.issued[id]; !done {
 		i.issued[id] = i.issue(proofs)
@@ -404,7 +439,7 @@ func (i *testIssuer) notification(w http.ResponseWriter, r *http.Request) {
 		i.refuse(w, refused)
 		return
 	}
-	i.Notifications = append(i.Notifications, request)
+	i.notifications = append(i.notifications, request)
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -293,7 +293,7 @@ func writeFile(path string, data []byte) (err error) {
 
 // syncFolder makes a rename durable.
 func syncFolder(path string) error {
-	folder, err := os.Open(path) //nolint:gosec // a folder of the store
+	folder, err := os.Open(path)
 	if err != nil {
 		return err
 	}

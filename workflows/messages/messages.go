@@ -29,8 +29,8 @@ const (
 	UpdateCollect = string(domain.ActCollect)
 )
 
-// SignalLocked tells the issuance workflow that too many wrong codes locked the request. It carries nothing: the workflow looks at SQL again,
-// so a signal that comes late or twice does no harm.
+// SignalLocked tells the issuance workflow that too many wrong codes locked the request. It carries nothing: the workflow looks at SQL
+// again, so a signal that comes late or twice does no harm.
 const SignalLocked = "locked"
 
 // ScheduleReconcile starts WorkflowReconcile again and again.

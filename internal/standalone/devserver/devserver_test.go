@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,9 +81,20 @@ func TestKilledServerStartsAgainOnTheSamePortWithItsState(t *testing.T) {
 }
 
 func TestServerDoesNotOutliveAKilledOwner(t *testing.T) {
+	for name, target := range map[string]func(pid int) int{
+		"process":       func(pid int) int { return pid },
+		"process group": func(pid int) int { return -pid },
+	} {
+		t.Run(name, func(t *testing.T) { killOwner(t, target) })
+	}
+}
+
+// killOwner kills a process that has started a server, or the whole process group of it, and requires that nothing is left of the server.
+func killOwner(t *testing.T, target func(pid int) int) {
 	runDir := t.TempDir()
 	owner := exec.CommandContext(t.Context(), os.Args[0])
 	owner.Env = append(os.Environ(), ownerEnv+"="+runDir, "MDOCKET_TEST_CLI="+cli(t))
+	owner.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := owner.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, owner.Start())
@@ -91,7 +103,7 @@ func TestServerDoesNotOutliveAKilledOwner(t *testing.T) {
 	address = strings.TrimSpace(address)
 	require.True(t, listens(t, address), "the owner printed %q", address)
 
-	require.NoError(t, owner.Process.Kill())
+	require.NoError(t, syscall.Kill(target(owner.Process.Pid), syscall.SIGKILL))
 	require.Error(t, owner.Wait())
 
 	require.Eventually(t, func() bool { return !listens(t, address) }, 20*time.Second, 50*time.Millisecond)

@@ -3,18 +3,26 @@
 #
 # File descriptor 2 arrives as the reading end of a pipe whose writing end that process alone holds. A line on it asks for an orderly
 # stop; the end of the file ends the server at once. Logs of both streams go to standard output.
+
+# A signal to the process group of that process, such as Ctrl-C in a terminal, must reach neither the server, which is stopped after its
+# workers, nor the watchdog. So all of this runs in a session of its own, or, where there is no setsid, in process groups of their own.
+if [ "$1" = apart ]; then
+    shift
+elif command -v setsid >/dev/null; then
+    exec setsid "$0" apart "$@"
+else
+    set -m
+fi
+
 exec 3<&2 2>&1
 dir=${0%/*}
 
-# The server gets its own session or process group, so that a Ctrl-C in a terminal reaches only the process that started it,
-# which stops its workers first.
-if command -v setsid >/dev/null; then
-    GOGC=${GOGC:-400} setsid "$dir/temporal" "$@" 3<&- &
-else
-    set -m
-    GOGC=${GOGC:-400} "$dir/temporal" "$@" 3<&- &
-    set +m
-fi
+clean_up() {
+    rm -f "$dir/temporal" "$0"
+    rmdir "$dir"
+} 2>/dev/null
+
+GOGC=${GOGC:-400} "$dir/temporal" "$@" 3<&- &
 server=$!
 
 (
@@ -24,6 +32,7 @@ server=$!
         read -r _ <&3
     fi
     kill -KILL "$server"
+    clean_up
 ) 2>/dev/null &
 watchdog=$!
 
@@ -33,6 +42,5 @@ wait "$server"
 code=$?
 kill "$watchdog" 2>/dev/null
 echo "temporal server exited with code $code"
-rm -f "$dir/temporal" "$0"
-rmdir "$dir" 2>/dev/null
+clean_up
 exit "$code"
