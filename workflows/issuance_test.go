@@ -219,15 +219,21 @@ func TestSecondDecisionIsRefused(t *testing.T) {
 	require.Equal(t, domain.CodeWrongState, second.code())
 }
 
-// Of two decisions at the same moment the validator lets both pass, and SQL takes the first.
+// Of two decisions at the same moment the validator lets both pass, and SQL takes one of them.
 func TestDecisionsAtOnce(t *testing.T) {
 	r := newRun(t, request{state: domain.RequestAwaitingApproval})
-	first, second := r.updates(time.Minute, domain.ActReject, domain.ActApprove)
+	reject, approve := r.updates(time.Minute, domain.ActReject, domain.ActApprove)
+	r.update(time.Hour, domain.ActCollect, "a1")
 	final, _ := r.finish()
-	require.NoError(t, first.err)
-	require.True(t, second.done)
-	require.Equal(t, domain.CodeWrongState, second.code())
-	require.Equal(t, domain.RequestRejected, final)
+	require.True(t, reject.accepted && reject.done)
+	require.True(t, approve.accepted && approve.done)
+	winner, loser, end := reject, approve, domain.RequestRejected
+	if reject.err != nil {
+		winner, loser, end = approve, reject, domain.RequestIssued
+	}
+	require.NoError(t, winner.err)
+	require.Equal(t, domain.CodeWrongState, loser.code())
+	require.Equal(t, end, final)
 }
 
 func TestUpdateBeforeBeginWaits(t *testing.T) {

@@ -43,6 +43,15 @@ const (
 	CodeInternal             Code = "internal"               // our fault; the correlation id finds it in the log
 )
 
+// Codes lists every code.
+func Codes() []Code {
+	return []Code{CodeInvalid, CodeNotFound, CodeConflict, CodeWrongState, CodeAlreadyDecided, CodeUnauthenticated,
+		CodeSignInLocked, CodeForbidden, CodeSelfApproval, CodeApprovalRequired, CodePersonInactive, CodeMissingData,
+		CodeMissingContact, CodeChannelOff, CodeImageInvalid, CodeUnknownFormat, CodeLifetimeBeyondSigner, CodeLifetimeOver,
+		CodeIdempotencyReused, CodeEngineUnavailable, CodeCodeWrong, CodeCodeLocked, CodeOfferInvalid, CodeOfferExpired,
+		CodeTokenInvalid, CodeNonceInvalid, CodeKeyReused, CodeKeyCount, CodeRateLimited, CodeInternal}
+}
+
 // FieldError says what is wrong with one value. Problem never repeats the value.
 type FieldError struct {
 	Field   string `json:"field"`

@@ -125,15 +125,12 @@ func (is *Issuer) buildList(ctx context.Context, l store.StatusList) (listForms,
 	token := statuslist.Token{Subject: is.StatusListURI(l.ID), IssuedAt: now, Expires: earlierOf(now.Add(listValidity), by.cert.NotAfter),
 		TTL: is.cfg.StatusTTL, AggregationURI: is.cfg.BaseURL + "/status-lists", List: list}
 	signing := statuslist.Signer{Key: by.key, Chain: []*x509.Certificate{by.cert}}
-	cwt, err := token.SignCWT(signing)
+	signed, err := token.Sign(signing)
 	if err != nil {
 		return listForms{}, fmt.Errorf("sign status list: %w", err)
 	}
-	jwt, err := token.SignJWT(signing)
-	if err != nil {
-		return listForms{}, fmt.Errorf("sign status list: %w", err)
-	}
-	return listForms{builtAt: now, cwt: is.published(cwt, statuslist.MediaTypeCWT), jwt: is.published([]byte(jwt), statuslist.MediaTypeJWT)}, nil
+	return listForms{builtAt: now, cwt: is.published(signed.CWT, statuslist.MediaTypeCWT),
+		jwt: is.published([]byte(signed.JWT), statuslist.MediaTypeJWT)}, nil
 }
 
 func (is *Issuer) published(body []byte, mediaType string) SignedList {

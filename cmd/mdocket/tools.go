@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mdocket/mdocket/internal/config"
+	"github.com/mdocket/mdocket/internal/issuer"
+	"github.com/mdocket/mdocket/internal/store"
+	"github.com/mdocket/mdocket/internal/verifier"
+	"github.com/mdocket/mdocket/internal/wallet"
+)
+
+func newAudit() *cobra.Command {
+	var database string
+	verify := &cobra.Command{
+		Use:   "verify",
+		Short: "Check the audit chain; exit code 1 names the first broken entry",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db, err := store.Open(cmd.Context(), database)
+			if err != nil {
+				return err
+			}
+			check, err := issuer.VerifyChain(cmd.Context(), db)
+			if err = errors.Join(err, db.Close()); err != nil {
+				return err
+			}
+			if !check.Intact {
+				return fmt.Errorf("the audit chain is broken at entry %d: %s", check.FirstBroken, check.Problem)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the audit chain is intact: %d entries\n", check.Entries)
+			return nil
+		},
+	}
+	verify.Flags().StringVar(&database, "database", os.Getenv(config.EnvPrefix+"DATABASE"), "sqlite:PATH or postgres://… (or MDOCKET_DATABASE)")
+	cmd := &cobra.Command{Use: "audit", Short: "Work on the audit", Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	cmd.AddCommand(verify)
+	return cmd
+}
+
+func newWallet() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{Use: "wallet", Short: "The reference wallet", Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	cmd.PersistentFlags().StringVar(&dir, "dir", "./wallet", "folder of keys and documents")
+	cmd.AddCommand(newWalletCollect(&dir), newWalletList(&dir), newWalletShow(&dir), newWalletExport(&dir))
+	return cmd
+}
+
+func openWallet(dir string) (*wallet.Wallet, *wallet.Store, error) {
+	st, err := wallet.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := wallet.New(wallet.Options{Store: st})
+	return w, st, err
+}
+
+func newWalletCollect(dir *string) *cobra.Command {
+	var code string
+	var copies int
+	cmd := &cobra.Command{
+		Use:   "collect LINK",
+		Short: "Collect a document: LINK is the link of the e-mail or the content of the QR code",
+		Args:  exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w, _, err := openWallet(*dir)
+			if err != nil {
+				return err
+			}
+			got, err := w.Collect(cmd.Context(), args[0], code, wallet.CollectOptions{Keys: copies})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "collected %s as %s, %d copy(ies), valid until %s\n", got.Document.DocType, got.Document.ID,
+				len(got.Document.Copies), got.Document.ValidUntil.Format(time.DateOnly))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&code, "code", "", "authentication code")
+	cmd.Flags().IntVar(&copies, "copies", 1, "how many copies, each with its own key")
+	return cmd
+}
+
+func newWalletList(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the documents in the wallet",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, _, err := openWallet(*dir)
+			if err != nil {
+				return err
+			}
+			docs, err := w.List()
+			for _, d := range docs {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  valid until %s\n", d.ID, d.DocType, d.ValidUntil.Format(time.DateOnly))
+			}
+			return err
+		},
+	}
+}
+
+func newWalletShow(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show the data elements of a document",
+		Args:  exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w, _, err := openWallet(*dir)
+			if err != nil {
+				return err
+			}
+			d, err := w.Show(args[0])
+			if err != nil {
+				return err
+			}
+			for _, e := range d.Elements {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s  %s: %s\n", e.NameSpace, e.Identifier, e.Value)
+			}
+			return nil
+		},
+	}
+}
+
+func newWalletExport(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "export ID FILE",
+		Short: "Write the IssuerSigned of a document's first copy to a file",
+		Args:  exactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, st, err := openWallet(*dir)
+			if err != nil {
+				return err
+			}
+			b, _, err := st.Copy(args[0], 0)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(args[1], b, 0o600); err != nil {
+				return fmt.Errorf("write document: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+func newVerify() *cobra.Command {
+	var roots string
+	var offline bool
+	cmd := &cobra.Command{
+		Use:   "verify FILE",
+		Short: "Verify an IssuerSigned: chain, signature, digests, validity, status; exit code 1 when anything fails",
+		Args:  exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			doc, err := os.ReadFile(args[0])
+			if err != nil {
+				return fmt.Errorf("read document: %w", err)
+			}
+			pool, err := loadRoots(cmd.Context(), roots)
+			if err != nil {
+				return err
+			}
+			o := verifier.Options{Roots: pool, Now: time.Now()}
+			if !offline {
+				o.Fetch = verifier.HTTPFetcher(httpClient())
+			}
+			result, err := verifier.Verify(cmd.Context(), doc, o)
+			if err != nil {
+				return err
+			}
+			return printResult(cmd.OutOrStdout(), result)
+		},
+	}
+	cmd.Flags().StringVar(&roots, "roots", "", "trusted IACA certificates: a PEM file or a URL")
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not fetch the status list")
+	return cmd
+}
+
+func httpClient() *http.Client { return &http.Client{Timeout: 30 * time.Second} }
+
+// loadRoots reads PEM certificates from a file or a URL.
+func loadRoots(ctx context.Context, from string) (*x509.CertPool, error) {
+	var text []byte
+	var err error
+	switch {
+	case from == "":
+		return nil, usageError{errors.New("--roots is required: a PEM file or a URL of the IACA certificates")}
+	case strings.HasPrefix(from, "http://"), strings.HasPrefix(from, "https://"):
+		text, err = fetch(ctx, from)
+	default:
+		text, err = os.ReadFile(from)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read roots: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, errors.New("read roots: no PEM certificate found")
+	}
+	return pool, nil
+}
+
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := httpClient().Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the server answered %d", resp.StatusCode)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+}
+
+func printResult(out io.Writer, r verifier.Result) error {
+	if r.Verified != nil {
+		v := r.Verified.MSO.ValidityInfo
+		fmt.Fprintf(out, "docType   %s\nvalid     %s to %s\n", r.Verified.MSO.DocType, v.ValidFrom.UTC().Format(time.RFC3339), v.ValidUntil.UTC().Format(time.RFC3339))
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintf(out, "failed    %s: %s\n", p.Check, p.Detail)
+	}
+	fmt.Fprintf(out, "status    %s", r.Status)
+	if r.StatusBy != "" {
+		fmt.Fprintf(out, " (%s)", r.StatusBy)
+	}
+	fmt.Fprintln(out)
+	if !r.OK() {
+		return errors.New("the document does not verify")
+	}
+	fmt.Fprintln(out, "verified")
+	return nil
+}

@@ -1,0 +1,26 @@
+package issuer
+
+import (
+	"github.com/mdocket/mdocket/internal/format"
+	"github.com/mdocket/mdocket/internal/store"
+)
+
+// Types of other packages that the acts take and give, under names of this package: callers need no other.
+type (
+	// PersonFilter narrows a list of people; empty fields do not.
+	PersonFilter = store.PersonFilter
+	// RequestFilter narrows a list of requests; empty fields do not.
+	RequestFilter = store.RequestFilter
+	// DocumentFilter narrows a list of documents; empty fields do not.
+	DocumentFilter = store.DocumentFilter
+	// AuditFilter narrows the audit; empty fields do not.
+	AuditFilter = store.AuditFilter
+	// APIKey is one secret of an account, without the secret.
+	APIKey = store.APIKey
+	// Message is the intent to tell somebody something, without content.
+	Message = store.Message
+	// MessageAttempt is one try to send a message.
+	MessageAttempt = store.MessageAttempt
+	// DocumentFormat is one version of a document format.
+	DocumentFormat = format.Format
+)

@@ -1,0 +1,34 @@
+package issuer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mdocket/mdocket/internal/format"
+)
+
+// Configuration is one kind of document as wallets are told of it: a profile and its format.
+type Configuration struct {
+	Name        string // the profile's; the credential configuration id
+	DisplayName string
+	MaxCopies   int // keys in one request, at least 1
+	Format      *format.Format
+}
+
+// Configurations lists what can be issued, for everyone to see (E1). A profile whose format is not installed is left out: nothing can be issued
+// under it.
+func (is *Issuer) Configurations(ctx context.Context) ([]Configuration, error) {
+	profiles, err := is.Store.Profiles(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list profiles: %w", err)
+	}
+	out := make([]Configuration, 0, len(profiles))
+	for _, p := range profiles {
+		f, ok := is.Formats.Get(p.Options.Format)
+		if !ok {
+			continue
+		}
+		out = append(out, Configuration{Name: p.Name, DisplayName: p.Options.DisplayName, MaxCopies: p.Options.MaxCopies, Format: f})
+	}
+	return out, nil
+}
