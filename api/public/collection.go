@@ -43,8 +43,8 @@ type page struct {
 	Problem       *notice
 }
 
-// offerView is an offer on the page. The link element in the head and the anchor both carry the deep link, for wallets that are given the page's
-// address.
+// offerView is an offer on the page. The link element in the head and the anchor both carry the deep link, for wallets that are given the
+// page's address.
 type offerView struct {
 	Document string
 	Link     template.URL
@@ -55,7 +55,8 @@ type offerView struct {
 
 // collectionPage answers GET /c/:token (E8): on a phone a button that opens the wallet, elsewhere the QR code too.
 func (s *server) collectionPage(c *gin.Context) {
-	p := page{Text: textFor(c.GetHeader("Accept-Language")), Style: template.CSS(pageStyle), ServerName: s.ServerName} //nolint:gosec // our own file
+	p := page{Text: textFor(c.GetHeader("Accept-Language")), ServerName: s.ServerName,
+		Style: template.CSS(pageStyle)} //nolint:gosec // our own file
 	var err error
 	status := http.StatusOK
 	if p.Offer, err = s.offerView(c); err != nil {
@@ -89,7 +90,8 @@ func (s *server) offerView(c *gin.Context) (*offerView, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &offerView{Document: offer.DisplayName, Link: template.URL(link), Digits: offer.CodeDigits, Deadline: offer.Deadline} //nolint:gosec // built by us
+	v := &offerView{Document: offer.DisplayName, Digits: offer.CodeDigits, Deadline: offer.Deadline,
+		Link: template.URL(link)} //nolint:gosec // built from our own address and a token that was checked
 	if !isPhone(c.Request.UserAgent()) {
 		v.QR, err = s.offerQR(token)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/mdocket/mdocket/api/problem"
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
@@ -18,14 +17,15 @@ const (
 	typeCRL  = "application/pkix-crl"
 )
 
-// A new root is published long before anything is signed under it, a revocation list is renewed days before its end; an hour delays neither.
+// A new root is published long before anything is signed under it, a revocation list is renewed days before its end; an hour delays
+// neither.
 const pkiMaxAge = time.Hour
 
 // rootsPEM answers GET /pki/iaca.pem with every IACA certificate, the one valid longest first.
 func (s *server) rootsPEM(c *gin.Context) {
 	roots, err := s.roots(c)
 	if err != nil {
-		problem.Write(c, err)
+		s.fail(c, err)
 		return
 	}
 	var body bytes.Buffer
@@ -39,7 +39,7 @@ func (s *server) rootsPEM(c *gin.Context) {
 func (s *server) newestRoot(c *gin.Context) {
 	roots, err := s.roots(c)
 	if err != nil {
-		problem.Write(c, err)
+		s.fail(c, err)
 		return
 	}
 	serveCached(c, typeCert, pkiMaxAge, "", roots[0])
@@ -58,7 +58,7 @@ func (s *server) roots(c *gin.Context) ([][]byte, error) {
 func (s *server) revocationList(c *gin.Context) {
 	crl, err := s.Issuer.RevocationList(c.Request.Context())
 	if err != nil {
-		problem.Write(c, err)
+		s.fail(c, err)
 		return
 	}
 	serveCached(c, typeCRL, pkiMaxAge, "", crl)

@@ -1,8 +1,8 @@
 // Package public is what anyone may read: the collection page behind the link in the e-mail (E8), status lists and the online status of a
 // document for verifiers (F7, F8), the certificates and the revocation list of the authority (H2).
 //
-// Nothing here needs credentials or gives personal data. The collection page knows its visitor by the link alone; it changes nothing, so opening
-// it twice, or by a mail scanner, does no harm.
+// Nothing here needs credentials or gives personal data. The collection page knows its visitor by the link alone; it changes nothing, so
+// opening it twice, or by a mail scanner, does no harm.
 package public
 
 import (
@@ -16,6 +16,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/mdocket/mdocket/api/problem"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
 
@@ -56,6 +57,12 @@ func get(r gin.IRouter, path string, handlers ...gin.HandlerFunc) {
 
 // anyOrigin lets scripts of every origin read the answer (Token Status List, clause 8.1, asks for it; verifiers run in browsers too).
 func anyOrigin(c *gin.Context) { c.Header("Access-Control-Allow-Origin", "*") }
+
+// fail answers with a problem document.
+func (s *server) fail(c *gin.Context, err error) {
+	c.Header("Cache-Control", "no-store")
+	problem.From(c.Request.Context(), s.Log, err).Write(c.Writer)
+}
 
 // serveCached sends what may be cached for so long, or 304 to a caller that has it. The entity tag is made from the body if it is empty.
 func serveCached(c *gin.Context, mediaType string, maxAge time.Duration, etag string, body []byte) {

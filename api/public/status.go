@@ -7,7 +7,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/mdocket/mdocket/api/problem"
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
@@ -22,7 +21,7 @@ func (s *server) statusList(c *gin.Context) {
 	c.Header("Vary", "Accept")
 	list, err := s.Issuer.StatusList(c.Request.Context(), c.Param("id"), prefersJWT(c.Request.Header.Values("Accept")))
 	if err != nil {
-		problem.Write(c, err)
+		s.fail(c, err)
 		return
 	}
 	serveCached(c, list.MediaType, list.MaxAge, list.ETag, list.Body)
@@ -37,15 +36,16 @@ type aggregation struct {
 func (s *server) statusLists(c *gin.Context) {
 	uris, err := s.Issuer.StatusListURIs(c.Request.Context())
 	if err != nil {
-		problem.Write(c, err)
+		s.fail(c, err)
 		return
 	}
 	c.Header("Cache-Control", "public, max-age=60")
 	c.JSON(http.StatusOK, aggregation{StatusLists: uris})
 }
 
-// prefersJWT reads Accept headers (RFC 9110, 12.5.1) and says whether the JWT form is wanted more than the CWT form. Readers of mdocs that send no
-// header, or one that names neither, get the CWT: a reader that is refused its list would have to trust revoked documents, or none.
+// prefersJWT reads Accept headers (RFC 9110, 12.5.1) and says whether the JWT form is wanted more than the CWT form. Readers of mdocs
+// that send no header, or one that names neither, get the CWT: a reader that is refused its list would have to trust revoked documents,
+// or none.
 func prefersJWT(accept []string) bool {
 	cwt, jwt := preference{}, preference{}
 	for _, header := range accept {
@@ -112,7 +112,7 @@ func (s *server) verify(c *gin.Context) {
 	serial := strings.ToUpper(c.Param("serial"))
 	status, err := s.Issuer.VerifySerial(c.Request.Context(), serial, c.ClientIP())
 	if err != nil {
-		problem.Write(c, err)
+		s.fail(c, err)
 		return
 	}
 	c.Header("Cache-Control", "no-store")

@@ -59,7 +59,7 @@ var texts = []*text{
 		NothingHappens: "If nothing happens, install your wallet app first and come back to this page.",
 		codeFormat: "Your wallet will ask for a code of %d digits. The code reaches you separately; it is not on this page. " +
 			"Type it only into your wallet and never tell it to anybody.",
-		Until:      "Collect your document before",
+		Until:      "You can collect your document until",
 		timeLayout: "2 January 2006, 15:04 UTC",
 		unknown: notice{"This link does not work",
 			"It was already used, was replaced by a newer one, or is not complete. Open the link in your latest message. " +
@@ -81,7 +81,7 @@ var texts = []*text{
 		NothingHappens: "Wenn nichts geschieht, installieren Sie zuerst Ihre Wallet-App und kehren Sie auf diese Seite zurück.",
 		codeFormat: "Ihre Wallet wird nach einem Code mit %d Ziffern fragen. Sie erhalten den Code getrennt; er steht nicht auf dieser Seite. " +
 			"Geben Sie ihn nur in Ihrer Wallet ein und nennen Sie ihn niemandem.",
-		Until:      "Holen Sie Ihr Dokument ab vor dem Zeitpunkt",
+		Until:      "Sie können Ihr Dokument abholen bis",
 		timeLayout: "02.01.2006, 15:04 UTC",
 		unknown: notice{"Dieser Link funktioniert nicht",
 			"Er wurde schon benutzt, durch einen neueren ersetzt oder ist nicht vollständig. Öffnen Sie den Link in Ihrer neuesten Nachricht. " +

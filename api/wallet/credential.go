@@ -55,8 +55,8 @@ func (s *server) credential(c *gin.Context) {
 	s.send(c, http.StatusOK, response)
 }
 
-// bearerToken takes the access token from the Authorization header, the only place it is looked for. Without one the answer says nothing but the
-// scheme (RFC 6750, 3.1); ok is false when an answer was sent.
+// bearerToken takes the access token from the Authorization header, the only place it is looked for. Without one the answer says nothing
+// but the scheme (RFC 6750, 3.1); ok is false when an answer was sent.
 func (s *server) bearerToken(c *gin.Context) (token string, ok bool) {
 	headers := c.Request.Header.Values("Authorization")
 	if len(headers) > 1 {
@@ -104,8 +104,8 @@ func readCredentialRequest(c *gin.Context, access issuer.Access) (oid4vci.Creden
 	return request, nil
 }
 
-// verifyProofs gives the keys whose possession is proved, in order. That a nonce is ours and in time is checked here; that it served nobody else
-// is checked with the keys, in issuer.Collect.
+// verifyProofs gives the keys whose possession is proved, in order. That a nonce is ours and in time is checked here; that it served
+// nobody else is checked with the keys, in issuer.Collect.
 func (s *server) verifyProofs(ctx context.Context, proofs oid4vci.Proofs) ([]issuer.WalletKey, error) {
 	verified, err := oid4vci.ProofVerifier{
 		Audience: s.BaseURL, Algorithms: proofAlgorithms(), Now: s.Now, MaxAge: proofMaxAge, Leeway: proofLeeway,

@@ -72,8 +72,8 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.sent.Error() }
 
-// refuse answers with an error: an error of the protocol as it is, a domain error by the table, anything else as server_error with a log entry,
-// because inner texts are not for callers.
+// refuse answers with an error: an error of the protocol as it is, a domain error by the table, anything else as server_error with a log
+// entry, because inner texts are not for callers.
 func (s *server) refuse(c *gin.Context, at endpoint, err error) {
 	var asIs *oid4vci.Error
 	var withStatus *statusError

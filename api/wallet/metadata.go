@@ -101,8 +101,8 @@ func describeConfiguration(conf issuer.Configuration) oid4vci.CredentialConfigur
 	}
 }
 
-// display is the format's, under the profile's name. A profile that goes by one of the format's own names goes by the others in their languages;
-// any other name has no translation and holds in every language.
+// display is the format's, under the profile's name. A profile that goes by one of the format's own names goes by the others in their
+// languages; any other name has no translation and holds in every language.
 func display(conf issuer.Configuration) []oid4vci.Display {
 	translated := false
 	for _, d := range conf.Format.Display {
@@ -120,8 +120,8 @@ func display(conf issuer.Configuration) []oid4vci.Display {
 	return out
 }
 
-// authorizationServerMetadata answers GET /.well-known/oauth-authorization-server. There is no authorization endpoint, so there are no response
-// types.
+// authorizationServerMetadata answers GET /.well-known/oauth-authorization-server. There is no authorization endpoint, so there are no
+// response types.
 func (s *server) authorizationServerMetadata(c *gin.Context) {
 	body, err := json.Marshal(oid4vci.AuthorizationServerMetadata{
 		Issuer:                             s.BaseURL,

@@ -12,8 +12,8 @@ import (
 // OfferURI is where the credential offer behind a collection link is found, below a base URL.
 func OfferURI(baseURL, linkToken string) string { return baseURL + pathOffers + linkToken }
 
-// CredentialOffer is the issuer's offer in the words of the protocol (Credential Offer Parameters); oid4vci.DeepLinkByValue puts it into a link.
-// The text of the transaction code is for the holder, in English: the protocol has one text and says no language.
+// CredentialOffer is the issuer's offer in the words of the protocol (Credential Offer Parameters); oid4vci.DeepLinkByValue puts it into
+// a link. The text of the transaction code is for the holder, in English: the protocol has one text and says no language.
 func CredentialOffer(credentialIssuer string, o issuer.Offer) oid4vci.CredentialOffer {
 	return oid4vci.CredentialOffer{
 		CredentialIssuer:           credentialIssuer,

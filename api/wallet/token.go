@@ -62,8 +62,8 @@ func readTokenRequest(c *gin.Context) (oid4vci.TokenRequest, error) {
 	return request, nil
 }
 
-// granted answers authorization details that ask for the configuration the token is for. The one data set it leads to goes by the configuration's
-// name (Successful Token Response).
+// granted answers authorization details that ask for the configuration the token is for. The one data set it leads to goes by the
+// configuration's name (Successful Token Response).
 func granted(asked []oid4vci.AuthorizationDetail, configurationID string) []oid4vci.AuthorizationDetail {
 	for _, d := range asked {
 		if d.CredentialConfigurationID == configurationID {

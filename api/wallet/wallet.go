@@ -1,8 +1,8 @@
-// Package wallet is what wallets talk to: the credential issuer and authorization server of OpenID for Verifiable Credential Issuance 1.0, with
-// the pre-authorized code flow and key proofs of type jwt (E1, E2, E4).
+// Package wallet is what wallets talk to: the credential issuer and authorization server of OpenID for Verifiable Credential Issuance
+// 1.0, with the pre-authorized code flow and key proofs of type jwt (E1, E2, E4).
 //
-// It reads and checks messages, has internal/issuer act, and writes answers and errors in the standard's words. It decides nothing: whether a
-// code, token or nonce is good and who gets what is the issuer's matter.
+// It reads and checks messages, has internal/issuer act, and writes answers and errors in the standard's words. It decides nothing:
+// whether a code, token or nonce is good and who gets what is the issuer's matter.
 //
 // Every endpoint answers to scripts of any origin, because there are wallets in browsers; nothing here goes by cookies.
 package wallet
@@ -46,9 +46,9 @@ type server struct {
 	metadata metadataCache
 }
 
-// Register adds the endpoints to a router that serves the root of the host, or what a proxy passes on of the base URL's path: all paths are
-// relative to the base URL but for the two well-known ones, where the path of the base URL comes last (Credential Issuer Metadata Retrieval;
-// RFC 8414, 3.1). The router's engine should have HandleMethodNotAllowed set.
+// Register adds the endpoints to a router that serves the root of the host, or what a proxy passes on of the base URL's path: all paths
+// are relative to the base URL but for the two well-known ones, where the path of the base URL comes last (Credential Issuer Metadata
+// Retrieval; RFC 8414, 3.1). The router's engine should have HandleMethodNotAllowed set.
 func Register(r gin.IRouter, d Deps) {
 	s := &server{Deps: d}
 	for _, suffix := range suffixes(d.BaseURL) {

@@ -77,10 +77,11 @@ func (a *Authenticator) SignIn(ctx context.Context, name, password string) (Sess
 	if login.Account.Disabled || !checkPassword(login.PasswordHash, password) {
 		return Session{}, a.noteFailure(ctx, login, now)
 	}
-	if login.Failures > 0 {
-		if err := a.store.ResetSignIn(ctx, login.Account.ID, time.Time{}); err != nil {
-			return Session{}, fmt.Errorf("note sign-in: %w", err)
-		}
+	switch err := a.store.AcceptSignIn(ctx, login.Account.ID, now); {
+	case errors.Is(err, store.ErrChanged):
+		return Session{}, locked(now.Add(lockDuration)) // by other tries at the same time
+	case err != nil:
+		return Session{}, fmt.Errorf("note sign-in: %w", err)
 	}
 	token, err := newSecret(sessionPrefix)
 	if err != nil {
@@ -101,7 +102,7 @@ func (a *Authenticator) noteFailure(ctx context.Context, login store.Login, now 
 		return refused()
 	}
 	until := now.Add(lockDuration)
-	if err := a.store.ResetSignIn(ctx, login.Account.ID, until); err != nil {
+	if err := a.store.LockSignIn(ctx, login.Account.ID, until); err != nil {
 		return fmt.Errorf("lock sign-in: %w", err)
 	}
 	return locked(until)

@@ -32,7 +32,7 @@ func ParseCodeComplexity(s string) (CodeComplexity, error) {
 // 64 bits so that every digit is even over its range. It is never stored: the same inputs give the same code.
 func AuthenticationCode(key []byte, requestID string, generation, digits int) string {
 	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s\n%d", requestID, generation)
+	mac.Write([]byte(requestID + "\n" + strconv.Itoa(generation)))
 	sum := mac.Sum(nil)
 	offset := sum[len(sum)-1] & 0x0f
 	n := binary.BigEndian.Uint64(sum[offset : offset+8])

@@ -8,17 +8,22 @@ type Lifetime struct {
 	RequestedDate Date      // last day asked for at request or approval; empty = none
 	PersonMax     Date      // last day the person may hold documents; empty = none
 	SignerLimit   time.Time // the latest end any document signer certificate can cover
+	DefaultLimit  time.Time // the latest end of a document for which nobody asked for a lifetime or date; zero = SignerLimit
 }
 
 // ValidUntil gives the end of validity for a document that starts at from: the earliest of the limits, to the second. An explicit lifetime
-// or date that no signer can cover is refused (CodeLifetimeBeyondSigner) rather than silently shortened; the default lifetime is shortened.
+// or date that no signer can cover is refused (CodeLifetimeBeyondSigner) rather than silently shortened; the default lifetime is shortened,
+// to DefaultLimit.
 // A document that would end before it starts is refused with CodeLifetimeOver.
 func (l Lifetime) ValidUntil(from time.Time) (time.Time, error) {
 	days := l.Days
 	if days == 0 {
 		days = DefaultLifetimeDays
 	}
-	until := from.AddDate(0, 0, days)
+	until := from.UTC().AddDate(0, 0, days) // in UTC no day is shorter than another
+	if l.Days == 0 && l.RequestedDate == "" && !l.DefaultLimit.IsZero() && l.DefaultLimit.Before(until) {
+		until = l.DefaultLimit
+	}
 	for _, d := range []Date{l.RequestedDate, l.PersonMax} {
 		if d != "" && d.End().Before(until) {
 			until = d.End().Add(-time.Second)

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -57,6 +58,9 @@ type Image struct {
 	CapturedAt time.Time // zero = not known
 }
 
+// languageTag is the shape of RFC 5646; whether the language exists does not matter here: unknown ones get the server's default.
+var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
+
 const (
 	maxText       = 150 // ISO/IEC 18013-5 7.2.1: text at most 150 characters
 	maxAttributes = 200
@@ -83,7 +87,7 @@ func (p *Person) Check() Problems {
 	if p.Status != PersonActive && p.Status != PersonInactive {
 		ps.Add("status", "must be active or inactive")
 	}
-	if len(p.Language) > 35 {
+	if p.Language != "" && !languageTag.MatchString(p.Language) {
 		ps.Add("language", "must be a language tag such as en or de-CH")
 	}
 	if len(p.Attributes) > maxAttributes {

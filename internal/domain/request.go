@@ -46,7 +46,7 @@ func (s RequestState) Can(next RequestState) bool { return slices.Contains(reque
 // Open says whether the request still waits for something.
 func (s RequestState) Open() bool { return len(requestMoves[s]) > 0 }
 
-// Channel through which a request came in (C1).
+// RequestChannel is the way a request came in (C1).
 type RequestChannel string
 
 // The request channels.

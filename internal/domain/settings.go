@@ -37,15 +37,15 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (s *Seconds) UnmarshalJSON(b []byte) error {
-	var n int64
-	if err := json.Unmarshal(b, &n); err != nil {
+	var n *int64 // null is no number: it must not pass for 0, which often means "for ever"
+	if err := json.Unmarshal(b, &n); err != nil || n == nil {
 		return fmt.Errorf("read seconds: want a whole number")
 	}
 	const most = 10 * 366 * 24 * 3600
-	if n < 0 || n > most {
+	if *n < 0 || *n > most {
 		return fmt.Errorf("read seconds: want 0 to %d", most)
 	}
-	*s = Seconds(time.Duration(n) * time.Second)
+	*s = Seconds(time.Duration(*n) * time.Second)
 	return nil
 }
 

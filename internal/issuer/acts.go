@@ -389,21 +389,6 @@ func (is *Issuer) snapshot(ctx context.Context, r domain.Request) (messages.Snap
 	return snap, nil
 }
 
-// Reconcile starts the workflows of requests that should be running: received while the engine was down, or past a deadline that nobody kept.
-func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context, requestID string) error) (int, error) {
-	const grace, most = 10 * time.Second, 500
-	ids, err := is.Store.RequestsToStart(ctx, is.Now().Add(-grace), most)
-	if err != nil {
-		return 0, fmt.Errorf("find requests to start: %w", err)
-	}
-	for n, id := range ids {
-		if err := start(ctx, id); err != nil {
-			return n, err
-		}
-	}
-	return len(ids), nil
-}
-
 func asDomain(err error) (*domain.Error, bool) {
 	var e *domain.Error
 	ok := errors.As(err, &e)

@@ -88,8 +88,9 @@ type Issuer struct {
 	tokenKey       []byte // links, pre-authorized codes, access tokens, nonces
 	fingerprintKey []byte // of inputs under an idempotency key
 
-	authority   *authority
-	statusCache statusCache
+	authority    *authority
+	statusCache  statusCache
+	housekeeping interval
 }
 
 // New makes an Issuer.

@@ -15,8 +15,8 @@ type Configuration struct {
 	Format      *format.Format
 }
 
-// Configurations lists what can be issued, for everyone to see (E1). A profile whose format is not installed is left out: nothing can be issued
-// under it.
+// Configurations lists what can be issued, for everyone to see (E1). A profile whose format is not installed is left out: nothing can be
+// issued under it.
 func (is *Issuer) Configurations(ctx context.Context) ([]Configuration, error) {
 	profiles, err := is.Store.Profiles(ctx)
 	if err != nil {

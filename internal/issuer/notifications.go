@@ -105,7 +105,8 @@ func (is *Issuer) deliver(ctx context.Context, m store.Message, to, language str
 		attempt.Outcome, attempt.Answer, state = "temporary", sendErr.Error(), store.MessagePending
 	}
 	is.Metrics.NotificationTried(string(m.Channel), attempt.Outcome)
-	err := is.Store.Tx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	ctx = context.WithoutCancel(ctx) // what went out is recorded even when the process is stopping
+	err := is.Store.Tx(ctx, func(tx *store.Tx) error {
 		if err := tx.NoteAttempt(ctx, attempt, state); err != nil {
 			return fmt.Errorf("record attempt: %w", err)
 		}

@@ -46,11 +46,12 @@ func (q Queries) InsertAccount(ctx context.Context, a domain.Account, passwordHa
 	})
 }
 
-// SetAccount changes what may change of an account: e-mail, disabled; and the password when the hash is not empty.
+// SetAccount changes what may change of an account: e-mail, disabled; and, when the hash is not empty, the password, which also unlocks it.
 func (q Queries) SetAccount(ctx context.Context, a domain.Account, passwordHash string) error {
 	return q.change(ctx, `UPDATE accounts SET email = $1, disabled = $2,
 		password_hash = CASE WHEN $3 = '' THEN password_hash ELSE $3 END,
-		failures = CASE WHEN $3 = '' THEN failures ELSE 0 END WHERE id = $4`, a.Email, a.Disabled, passwordHash, a.ID)
+		failures = CASE WHEN $3 = '' THEN failures ELSE 0 END,
+		locked_until = CASE WHEN $3 = '' THEN locked_until ELSE NULL END WHERE id = $4`, a.Email, a.Disabled, passwordHash, a.ID)
 }
 
 // AccountByName reads what signing in needs.
@@ -96,9 +97,16 @@ func (q Queries) CountSignInFailure(ctx context.Context, accountID string) (int,
 	return n, err
 }
 
-// ResetSignIn forgets the failures, and locks the account until the instant if that is not zero.
-func (q Queries) ResetSignIn(ctx context.Context, accountID string, lockedUntil time.Time) error {
-	return q.change(ctx, `UPDATE accounts SET failures = 0, locked_until = $1 WHERE id = $2`, At(lockedUntil), accountID)
+// LockSignIn locks an account until the instant; the count of failures starts anew.
+func (q Queries) LockSignIn(ctx context.Context, accountID string, until time.Time) error {
+	return q.change(ctx, `UPDATE accounts SET failures = 0, locked_until = $1 WHERE id = $2`, At(until), accountID)
+}
+
+// AcceptSignIn forgets the failures of an account that is not locked and not disabled now; else ErrChanged. A right password counts only if
+// this succeeds, so of any number of passwords tried at once those after the lock are worth nothing.
+func (q Queries) AcceptSignIn(ctx context.Context, accountID string, now time.Time) error {
+	return q.change(ctx, `UPDATE accounts SET failures = 0 WHERE id = $1 AND NOT disabled AND (locked_until IS NULL OR locked_until <= $2)`,
+		accountID, At(now))
 }
 
 // APIKey is one secret of an account.

@@ -57,6 +57,12 @@ func (t *Tx) AppendAudit(ctx context.Context, entries ...domain.AuditEntry) erro
 	return t.change(ctx, `UPDATE audit_head SET hash = $1 WHERE one = 1`, hash)
 }
 
+// HoldAudit locks the end of the chain to the end of the transaction: until then no other transaction that leaves an audit entry commits. It
+// is for the few things that must happen once only and that no unique rule can hold.
+func (t *Tx) HoldAudit(ctx context.Context) error {
+	return t.change(ctx, `UPDATE audit_head SET seq = seq WHERE one = 1`)
+}
+
 // AuditHead gives the number and hash of the last entry.
 func (q Queries) AuditHead(ctx context.Context) (seq int64, hash string, err error) {
 	var head struct {

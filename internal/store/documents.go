@@ -77,10 +77,14 @@ func (q Queries) ReplaceIntent(ctx context.Context, d domain.Document) error {
 	return err
 }
 
-// Activate turns the prepared document of exactly this act into an active one; ErrChanged when another act took it over or it is done.
-func (q Queries) Activate(ctx context.Context, documentID, actID string, at time.Time) error {
-	return q.change(ctx, `UPDATE documents SET state = 'active', updated_at = $1 WHERE id = $2 AND act_id = $3 AND state = 'prepared'`,
-		At(at), documentID, actID)
+// Activate turns the prepared document of exactly this act into an active one with the terms it was signed with; ErrChanged when another act
+// took it over or it is done.
+func (q Queries) Activate(ctx context.Context, d domain.Document, at time.Time) error {
+	r := rowOfDocument(d)
+	return q.change(ctx, `UPDATE documents SET state = 'active', profile_version = $1, format_id = $2, format_version = $3, doc_type = $4,
+		credential_group = $5, signer_id = $6, signed_at = $7, valid_from = $8, valid_until = $9, updated_at = $10
+		WHERE id = $11 AND act_id = $12 AND state = 'prepared'`, r.ProfileVersion, r.FormatID, r.FormatVersion, r.DocType,
+		r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, At(at), r.ID, r.ActID)
 }
 
 // MoveDocument changes the state where it still is from; else ErrChanged.
@@ -115,6 +119,20 @@ type DocumentFilter struct {
 	ProfileID string
 	State     domain.DocumentState
 	Serial    string
+	// At is the instant State is meant for: a document past its end counts as expired, whatever is stored. Zero: the stored states.
+	At time.Time
+}
+
+// addState is DocumentState's StateAt in SQL.
+func (want DocumentFilter) addState(f *filter) {
+	switch {
+	case want.State.Live() && !want.At.IsZero():
+		f.add("state = ? AND valid_until > ?", string(want.State), At(want.At))
+	case want.State == domain.DocumentExpired && !want.At.IsZero():
+		f.add("(state = 'expired' OR (state IN ('active', 'disabled') AND valid_until <= ?))", At(want.At))
+	default:
+		f.equal("state", string(want.State))
+	}
 }
 
 // Documents lists documents, newest first, without those that are only prepared.
@@ -123,7 +141,7 @@ func (q Queries) Documents(ctx context.Context, want DocumentFilter, page Page) 
 	f.add("state <> 'prepared'")
 	f.equal("person_id", want.PersonID)
 	f.equal("profile_id", want.ProfileID)
-	f.equal("state", string(want.State))
+	want.addState(&f)
 	f.equal("serial", want.Serial)
 	return q.documents(ctx, page.newestFirst(&f), f.args...)
 }
@@ -172,13 +190,6 @@ func (q Queries) Copies(ctx context.Context, documentID string) ([]domain.Copy, 
 		out[i] = domain.Copy(r)
 	}
 	return out, err
-}
-
-// KeyTaken says whether any document has the wallet key.
-func (q Queries) KeyTaken(ctx context.Context, thumbprint string) (bool, error) {
-	var yes bool
-	err := q.get(ctx, &yes, `SELECT EXISTS (SELECT 1 FROM document_copies WHERE key_thumbprint = $1)`, thumbprint)
-	return yes, err
 }
 
 // StoreSigned keeps the signed bytes of a copy for the wallet and erases the seed they were made with.

@@ -86,6 +86,12 @@ func (q Queries) PersonByExternalID(ctx context.Context, externalID string) (dom
 	return r.person(), err
 }
 
+// HoldPerson locks a person to the end of the transaction: what depends on all documents of a person is decided by one transaction at a
+// time. ErrChanged when there is no such person.
+func (t *Tx) HoldPerson(ctx context.Context, id string) error {
+	return t.change(ctx, `UPDATE persons SET updated_at = updated_at WHERE id = $1`, id)
+}
+
 // PersonFilter narrows a list of people; empty fields do not.
 type PersonFilter struct {
 	OnlyID     string // the one person a caller with scope self may see

@@ -72,6 +72,18 @@ func (q Queries) MoveRequest(ctx context.Context, r domain.Request, from domain.
 		string(from), generation)
 }
 
+// HoldRequest locks a request to the end of the transaction and reads it as it is now, if it is in the state and of the generation; else
+// ErrChanged. What was read before the transaction may be out of date in everything else.
+func (t *Tx) HoldRequest(ctx context.Context, id string, state domain.RequestState, generation int) (domain.Request, error) {
+	var r requestRow
+	err := t.get(ctx, &r, `UPDATE requests SET updated_at = updated_at WHERE id = $1 AND state = $2 AND generation = $3
+		RETURNING `+requestColumns, id, string(state), generation)
+	if errors.Is(err, ErrNotFound) {
+		err = ErrChanged
+	}
+	return r.request(), err
+}
+
 // CountAttempt spends one attempt at the code before it is compared, so that parallel guesses cannot outrun the limit, and gives how many are
 // spent; ErrChanged when none is left, the code was redeemed, or generation is not the present one.
 func (q Queries) CountAttempt(ctx context.Context, id string, generation, limit int) (int, error) {
@@ -158,6 +170,8 @@ type ActParams struct {
 	Generation int             `json:"generation,omitempty"`  // collect: of the link and code used
 	Platform   domain.Platform `json:"platform,omitempty"`    // collect
 	Keys       [][]byte        `json:"keys,omitempty"`        // collect: PKIX DER
+	// Thumbprints are those of the keys, in the same order (RFC 7638, SHA-256, base64url).
+	Thumbprints []string `json:"thumbprints,omitempty"`
 }
 
 type actRow struct {

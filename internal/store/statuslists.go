@@ -38,8 +38,10 @@ func (q Queries) StatusLists(ctx context.Context) ([]StatusList, error) {
 // places slow to find) and counts them in. ErrNotFound: every list is full.
 func (q Queries) ReserveStatus(ctx context.Context, bits, n int) (StatusList, error) {
 	var l StatusList
+	// The room is asked for twice: PostgreSQL looks at the outer condition again after it waited for another transaction.
 	err := q.get(ctx, &l, `UPDATE status_lists SET used = used + $1 WHERE id = (SELECT id FROM status_lists WHERE bits = $2
-		AND (used + $1) * 4 <= capacity * 3 ORDER BY id LIMIT 1) RETURNING id, bits, capacity, used`, n, bits)
+		AND (used + $1) * 4 <= capacity * 3 ORDER BY id LIMIT 1) AND (used + $1) * 4 <= capacity * 3
+		RETURNING id, bits, capacity, used`, n, bits)
 	return l, err
 }
 

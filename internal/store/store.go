@@ -137,10 +137,29 @@ func (s *Store) Migrate(ctx context.Context) (int, error) {
 		}()
 	}
 	steps, err := p.Up(ctx)
+	for i := 0; err != nil && s.overtaken(ctx, err, i); i++ {
+		steps, err = p.Up(ctx)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
 	return len(steps), nil
+}
+
+// overtaken says whether a migration of SQLite is worth another try: SQLite has no lock that outlives a transaction, so of two migrations at the
+// same time one fails at what the other has just made. Each step is a transaction, so nothing is left half done.
+func (s *Store) overtaken(ctx context.Context, err error, tries int) bool {
+	const most, pause = 20, 50 * time.Millisecond
+	var failed *sqlite.Error
+	if tries == most || !errors.As(err, &failed) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pause):
+		return true
+	}
 }
 
 // CheckSchema refuses a database that is not at the version this program needs.
@@ -236,12 +255,26 @@ func translate(err error) error {
 
 // get reads one row into dest; no row is ErrNotFound.
 func (q Queries) get(ctx context.Context, dest any, query string, args ...any) error {
-	return translate(sqlx.GetContext(ctx, q.ext, dest, query, args...))
+	err := sqlx.GetContext(ctx, q.ext, dest, query, args...)
+	if unstorable(err) {
+		return ErrNotFound
+	}
+	return translate(err)
 }
 
 // list reads all rows into dest, a pointer to a slice.
 func (q Queries) list(ctx context.Context, dest any, query string, args ...any) error {
-	return translate(sqlx.SelectContext(ctx, q.ext, dest, query, args...))
+	err := sqlx.SelectContext(ctx, q.ext, dest, query, args...)
+	if unstorable(err) {
+		return nil
+	}
+	return translate(err)
+}
+
+// unstorable says that PostgreSQL was asked for a text it cannot hold (a zero byte, broken UTF-8): no row has it.
+func unstorable(err error) bool {
+	var pe *pq.Error
+	return errors.As(err, &pe) && pe.Code == "22021"
 }
 
 // insert writes one row from a struct with db tags.

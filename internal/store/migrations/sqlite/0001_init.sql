@@ -182,6 +182,8 @@ CREATE TABLE document_copies (
   PRIMARY KEY (document_id, n)
 ) STRICT;
 
+CREATE INDEX document_copies_kept ON document_copies (document_id) WHERE issuer_signed IS NOT NULL;
+
 CREATE TABLE status_lists (
   id TEXT PRIMARY KEY,
   bits INTEGER NOT NULL CHECK (bits IN (1, 2)),

@@ -1,0 +1,194 @@
+package operator
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/issuer"
+)
+
+type account struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Email    string `json:"email,omitempty" doc:"Where approval reminders go"`
+	PersonID string `json:"person_id,omitempty"`
+	Disabled bool   `json:"disabled"`
+}
+
+func accountDTO(a domain.Account) account {
+	return account{ID: a.ID, Name: a.Name, Email: a.Email, PersonID: a.PersonID, Disabled: a.Disabled}
+}
+
+// assignment gives a role in a scope.
+type assignment struct {
+	RoleID string       `json:"role_id" maxLength:"64"`
+	Scope  domain.Scope `json:"scope" enum:"none,self,all" doc:"Whom the role's permissions reach"`
+}
+
+type accountWithRoles struct {
+	account
+	Roles []assignment `json:"roles"`
+}
+
+type newAccountInput struct {
+	Idempotent
+	Body struct {
+		Name     string `json:"name" maxLength:"100" doc:"What the account signs in with; unique"`
+		Email    string `json:"email,omitempty" maxLength:"320"`
+		PersonID string `json:"person_id,omitempty" maxLength:"64" doc:"The account's own person"`
+		Password string `json:"password,omitempty" maxLength:"1024" format:"password" doc:"12 to 256 characters; without one the account only uses API keys"`
+	}
+}
+
+type changeAccountInput struct {
+	ByID
+	Body struct {
+		Email    *string `json:"email,omitempty" maxLength:"320"`
+		Password *string `json:"password,omitempty" maxLength:"1024" format:"password"`
+		Disabled *bool   `json:"disabled,omitempty"`
+	}
+}
+
+type assignRolesInput struct {
+	ByID
+	Body struct {
+		Roles []assignment `json:"roles" maxItems:"100"`
+	}
+}
+
+type apiKey struct {
+	ID        string     `json:"id"`
+	Label     string     `json:"label"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Revoked   bool       `json:"revoked"`
+	CreatedAt time.Time  `json:"created_at"`
+}
+
+func apiKeyDTO(k issuer.APIKey) apiKey {
+	return apiKey{ID: k.ID, Label: k.Label, ExpiresAt: optional(k.ExpiresAt), Revoked: k.Revoked, CreatedAt: k.CreatedAt.UTC()}
+}
+
+type newAPIKey struct {
+	apiKey
+	Secret string `json:"secret" doc:"The bearer token. It is shown this once."`
+}
+
+type newAPIKeyInput struct {
+	ByID
+	Body struct {
+		Label     string     `json:"label" minLength:"1" maxLength:"100"`
+		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Absent: the key works until it is revoked"`
+	}
+}
+
+type apiKeyInput struct {
+	ByID
+	KeyID string `path:"key_id" maxLength:"64"`
+}
+
+func (o *operator) accounts() {
+	needs := []domain.Permission{domain.PermRoles}
+	add(o, operation{id: "create-account", method: http.MethodPost, path: "/v1/accounts", tag: tagAccounts, status: http.StatusCreated, needs: needs,
+		summary:     "Create an account",
+		description: "Adds an account without any role: it may do nothing until it is given one.",
+		problems:    []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createAccount)
+	add(o, operation{id: "list-accounts", method: http.MethodGet, path: "/v1/accounts", tag: tagAccounts, needs: needs,
+		summary: "List accounts", description: "Newest first.", problems: []domain.Code{domain.CodeInvalid}}, o.listAccounts)
+	add(o, operation{id: "get-account", method: http.MethodGet, path: "/v1/accounts/{id}", tag: tagAccounts, needs: needs,
+		summary: "Read an account", description: "Gives one account with its roles.", problems: []domain.Code{domain.CodeNotFound}}, o.getAccount)
+	add(o, operation{id: "change-account", method: http.MethodPatch, path: "/v1/accounts/{id}", tag: tagAccounts, needs: needs,
+		summary: "Change an account",
+		description: "Changes the members that are given. A new password, or disabling the account, ends its sessions; API keys of a disabled " +
+			"account do not work.",
+		problems: []domain.Code{domain.CodeNotFound}}, o.changeAccount)
+	add(o, operation{id: "assign-roles", method: http.MethodPut, path: "/v1/accounts/{id}/roles", tag: tagAccounts, needs: needs,
+		summary: "Assign roles", description: "Replaces the roles of an account.", problems: []domain.Code{domain.CodeNotFound}}, o.assignRoles)
+	add(o, operation{id: "create-api-key", method: http.MethodPost, path: "/v1/accounts/{id}/api-keys", tag: tagAccounts,
+		status: http.StatusCreated, needs: needs,
+		summary: "Create an API key",
+		description: "Gives the secret of the key this once. The call takes no idempotency key, because the secret is not kept: after a lost " +
+			"answer, revoke the key and create another.",
+		problems: []domain.Code{domain.CodeNotFound}}, o.createAPIKey)
+	add(o, operation{id: "list-api-keys", method: http.MethodGet, path: "/v1/accounts/{id}/api-keys", tag: tagAccounts, needs: needs,
+		summary: "List API keys", description: "Lists an account's keys without their secrets, newest first.",
+		problems: []domain.Code{domain.CodeNotFound}}, o.listAPIKeys)
+	add(o, operation{id: "revoke-api-key", method: http.MethodDelete, path: "/v1/accounts/{id}/api-keys/{key_id}", tag: tagAccounts, needs: needs,
+		summary: "Revoke an API key", description: "Ends the key for good.", problems: []domain.Code{domain.CodeNotFound}}, o.revokeAPIKey)
+}
+
+func (o *operator) createAccount(ctx context.Context, caller domain.Caller, in *newAccountInput) (*created[account], error) {
+	a, err := o.Issuer.CreateAccount(ctx, caller, in.Key, issuer.NewAccount{Name: in.Body.Name, Email: in.Body.Email, PersonID: in.Body.PersonID,
+		Password: in.Body.Password})
+	if err != nil {
+		return nil, err
+	}
+	return &created[account]{Location: "/v1/accounts/" + a.ID, Body: accountDTO(a)}, nil
+}
+
+func (o *operator) listAccounts(ctx context.Context, caller domain.Caller, in *Paging) (*reply[page[account]], error) {
+	all, err := o.Issuer.Accounts(ctx, caller, in.After, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(pageOf(all, in.Limit, accountDTO, func(a domain.Account) string { return a.ID })), nil
+}
+
+func (o *operator) getAccount(ctx context.Context, caller domain.Caller, in *ByID) (*reply[accountWithRoles], error) {
+	a, roles, err := o.Issuer.Account(ctx, caller, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(accountWithRoles{account: accountDTO(a), Roles: listOf(roles, func(r domain.Assignment) assignment {
+		return assignment{RoleID: r.RoleID, Scope: r.Scope}
+	})}), nil
+}
+
+func (o *operator) changeAccount(ctx context.Context, caller domain.Caller, in *changeAccountInput) (*reply[account], error) {
+	a, err := o.Issuer.ChangeAccount(ctx, caller, in.ID, issuer.AccountChange{Email: in.Body.Email, Password: in.Body.Password,
+		Disabled: in.Body.Disabled})
+	if err != nil {
+		return nil, err
+	}
+	if in.Body.Password != nil || a.Disabled {
+		if err := o.Access.SignOutAll(ctx, a.ID); err != nil {
+			return nil, err
+		}
+	}
+	return replyWith(accountDTO(a)), nil
+}
+
+func (o *operator) assignRoles(ctx context.Context, caller domain.Caller, in *assignRolesInput) (*reply[accountWithRoles], error) {
+	err := o.Issuer.AssignRoles(ctx, caller, in.ID, listOf(in.Body.Roles, func(a assignment) domain.Assignment {
+		return domain.Assignment{RoleID: a.RoleID, Scope: a.Scope}
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return o.getAccount(ctx, caller, &in.ByID)
+}
+
+func (o *operator) createAPIKey(ctx context.Context, caller domain.Caller, in *newAPIKeyInput) (*reply[newAPIKey], error) {
+	var expires time.Time
+	if in.Body.ExpiresAt != nil {
+		expires = *in.Body.ExpiresAt
+	}
+	k, secret, err := o.Issuer.CreateAPIKey(ctx, caller, in.ID, in.Body.Label, expires)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(newAPIKey{apiKey: apiKeyDTO(k), Secret: secret}), nil
+}
+
+func (o *operator) listAPIKeys(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[apiKey]], error) {
+	all, err := o.Issuer.APIKeys(ctx, caller, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(list[apiKey]{Items: listOf(all, apiKeyDTO)}), nil
+}
+
+func (o *operator) revokeAPIKey(ctx context.Context, caller domain.Caller, in *apiKeyInput) (*nothing, error) {
+	return nil, o.Issuer.RevokeAPIKey(ctx, caller, in.ID, in.KeyID)
+}

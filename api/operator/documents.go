@@ -1,0 +1,136 @@
+package operator
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/issuer"
+)
+
+type allowedAct struct {
+	Act     domain.DocumentAct `json:"act" enum:"disable,enable,cancel"`
+	Allowed bool               `json:"allowed"`
+	Code    domain.Code        `json:"code,omitempty" doc:"Why not, for machines"`
+	Why     string             `json:"why,omitempty" doc:"Why not, in words"`
+}
+
+type document struct {
+	ID              string               `json:"id"`
+	Serial          string               `json:"serial"`
+	DocType         string               `json:"doc_type"`
+	RequestID       string               `json:"request_id"`
+	PersonID        string               `json:"person_id"`
+	ProfileID       string               `json:"profile_id"`
+	ProfileVersion  int                  `json:"profile_version"`
+	FormatID        string               `json:"format_id"`
+	FormatVersion   int                  `json:"format_version"`
+	Platform        domain.Platform      `json:"platform" enum:"android,ios,other"`
+	State           domain.DocumentState `json:"state" enum:"active,disabled,canceled,expired,superseded"`
+	CredentialGroup string               `json:"credential_group,omitempty"`
+	ValidFrom       time.Time            `json:"valid_from"`
+	ValidUntil      time.Time            `json:"valid_until"`
+	Copies          int                  `json:"copies" doc:"One for each key of the wallet"`
+	CreatedAt       time.Time            `json:"created_at"`
+	UpdatedAt       time.Time            `json:"updated_at"`
+	AllowedActs     []allowedAct         `json:"allowed_acts" doc:"What the caller may do to it, or why not"`
+}
+
+func documentDTO(d issuer.DocumentView) document {
+	return document{ID: d.ID, Serial: d.Serial, DocType: d.DocType, RequestID: d.RequestID, PersonID: d.PersonID, ProfileID: d.ProfileID,
+		ProfileVersion: d.ProfileVersion, FormatID: d.FormatID, FormatVersion: d.FormatVersion, Platform: d.Platform, State: d.State,
+		CredentialGroup: d.CredentialGroup, ValidFrom: d.ValidFrom.UTC(), ValidUntil: d.ValidUntil.UTC(), Copies: d.Copies,
+		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+		AllowedActs: listOf(d.AllowedActs, func(a issuer.AllowedAct) allowedAct { return allowedAct(a) })}
+}
+
+type listDocumentsInput struct {
+	Paging
+	PersonID  string               `query:"person_id" maxLength:"64"`
+	ProfileID string               `query:"profile_id" maxLength:"64"`
+	State     domain.DocumentState `query:"state" enum:"active,disabled,canceled,expired,superseded"`
+	Serial    string               `query:"serial" maxLength:"64"`
+}
+
+// withReason carries the reason of an act that needs one.
+type withReason struct {
+	ByID
+	Body struct {
+		Reason domain.CancelReason `json:"reason" enum:"lost,stolen,damaged,compromised,withdrawn,left,other"`
+		Notes  string              `json:"notes,omitempty" maxLength:"2000"`
+	}
+}
+
+type withNotes struct {
+	ByID
+	Body struct {
+		Notes string `json:"notes,omitempty" maxLength:"2000"`
+	}
+}
+
+func (o *operator) documents() {
+	reads := []domain.Permission{domain.PermDocumentsRead}
+	changes := []domain.Code{domain.CodeNotFound, domain.CodeWrongState, domain.CodeConflict}
+	add(o, operation{id: "list-documents", method: http.MethodGet, path: "/v1/documents", tag: tagDocuments, needs: reads,
+		summary: "List documents", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}}, o.listDocuments)
+	add(o, operation{id: "get-document", method: http.MethodGet, path: "/v1/documents/{id}", tag: tagDocuments, needs: reads,
+		summary: "Read a document", description: "Gives one document with what the caller may do to it.",
+		problems: []domain.Code{domain.CodeNotFound}}, o.getDocument)
+	add(o, operation{id: "get-document-history", method: http.MethodGet, path: "/v1/documents/{id}/history", tag: tagDocuments, needs: reads,
+		summary: "History of a document", description: "Everything that happened to the document, oldest first.",
+		problems: []domain.Code{domain.CodeNotFound}}, o.history)
+	add(o, operation{id: "disable-document", method: http.MethodPost, path: "/v1/documents/{id}/disable", tag: tagDocuments,
+		needs:   []domain.Permission{domain.PermDisable},
+		summary: "Disable a document",
+		description: "Tells verifiers that the document does not count for now; what is in the wallet stays. The status list of a format with one " +
+			"status bit, such as the mDL, cannot say so: for those only the online status changes.",
+		problems: changes}, o.disableDocument)
+	add(o, operation{id: "enable-document", method: http.MethodPost, path: "/v1/documents/{id}/enable", tag: tagDocuments,
+		needs:   []domain.Permission{domain.PermDisable},
+		summary: "Enable a document", description: "Makes a disabled document count again.", problems: changes}, o.enableDocument)
+	add(o, operation{id: "cancel-document", method: http.MethodPost, path: "/v1/documents/{id}/cancel", tag: tagDocuments,
+		needs:   []domain.Permission{domain.PermCancel},
+		summary: "Cancel a document", description: "Ends the document, with all its copies, for good.",
+		problems: append([]domain.Code{domain.CodeApprovalRequired}, changes...)}, o.cancelDocument)
+}
+
+func (o *operator) listDocuments(ctx context.Context, caller domain.Caller, in *listDocumentsInput) (*reply[page[document]], error) {
+	all, err := o.Issuer.Documents(ctx, caller, issuer.DocumentFilter{PersonID: in.PersonID, ProfileID: in.ProfileID, State: in.State,
+		Serial: in.Serial}, in.After, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(pageOf(all, in.Limit, documentDTO, func(d issuer.DocumentView) string { return d.ID })), nil
+}
+
+func (o *operator) getDocument(ctx context.Context, caller domain.Caller, in *ByID) (*reply[document], error) {
+	return documentReply(o.Issuer.Document(ctx, caller, in.ID))
+}
+
+func (o *operator) history(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[auditEntry]], error) {
+	all, err := o.Issuer.DocumentHistory(ctx, caller, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(list[auditEntry]{Items: listOf(all, auditDTO)}), nil
+}
+
+func (o *operator) disableDocument(ctx context.Context, caller domain.Caller, in *withReason) (*reply[document], error) {
+	return documentReply(o.Issuer.ChangeDocument(ctx, caller, in.ID, domain.DocumentDisable, in.Body.Reason, in.Body.Notes))
+}
+
+func (o *operator) enableDocument(ctx context.Context, caller domain.Caller, in *withNotes) (*reply[document], error) {
+	return documentReply(o.Issuer.ChangeDocument(ctx, caller, in.ID, domain.DocumentEnable, "", in.Body.Notes))
+}
+
+func (o *operator) cancelDocument(ctx context.Context, caller domain.Caller, in *withReason) (*reply[document], error) {
+	return documentReply(o.Issuer.ChangeDocument(ctx, caller, in.ID, domain.DocumentCancel, in.Body.Reason, in.Body.Notes))
+}
+
+func documentReply(d issuer.DocumentView, err error) (*reply[document], error) {
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(documentDTO(d)), nil
+}

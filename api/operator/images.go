@@ -1,0 +1,73 @@
+package operator
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/mdocket/mdocket/api/problem"
+	"github.com/mdocket/mdocket/internal/domain"
+)
+
+// maxImage is one byte more than the largest image: huma refuses a body of exactly its limit.
+const maxImage = 1<<20 + 1
+
+var imageTypes = []string{"image/jpeg", "image/jp2"}
+
+// ImageOf names an image of a person.
+type ImageOf struct {
+	ByID
+	Kind domain.ImageKind `path:"kind" enum:"portrait,signature" doc:"What the image shows"`
+}
+
+type putImageInput struct {
+	ImageOf
+	CapturedAt  time.Time `query:"captured_at" doc:"When the picture was taken"`
+	ContentType string    `header:"Content-Type" hidden:"true"`
+	RawBody     []byte    `contentType:"image/jpeg"`
+}
+
+type imageOutput struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (o *operator) images() {
+	binary := func() map[string]*huma.MediaType {
+		content := map[string]*huma.MediaType{}
+		for _, t := range imageTypes {
+			content[t] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+		}
+		return content
+	}
+	add(o, operation{id: "put-image", method: http.MethodPut, path: "/v1/people/{id}/images/{kind}", tag: tagPeople,
+		needs: []domain.Permission{domain.PermPeopleWrite}, maxBody: maxImage, status: http.StatusNoContent,
+		requestBody: &huma.RequestBody{Required: true, Description: "The picture, at most 1 MiB", Content: binary()},
+		summary:     "Store an image",
+		description: "Stores or replaces the portrait or the signature image. The body must be a JPEG or JPEG 2000 picture of 8 to 4096 pixels a side.",
+		problems:    []domain.Code{domain.CodeNotFound, domain.CodeImageInvalid}}, o.putImage)
+	add(o, operation{id: "get-image", method: http.MethodGet, path: "/v1/people/{id}/images/{kind}", tag: tagPeople,
+		needs:     []domain.Permission{domain.PermPeopleRead},
+		responses: map[string]*huma.Response{"200": {Description: "The picture as it came", Content: binary()}},
+		summary:   "Read an image", description: "Gives the picture as it came.",
+		problems: []domain.Code{domain.CodeInvalid, domain.CodeNotFound}}, o.getImage)
+}
+
+func (o *operator) putImage(ctx context.Context, caller domain.Caller, in *putImageInput) (*nothing, error) {
+	if t, _, err := mime.ParseMediaType(in.ContentType); err != nil || (t != imageTypes[0] && t != imageTypes[1]) {
+		return nil, problem.New(ctx, problem.CodeUnsupportedMediaType, "the body must be image/jpeg or image/jp2")
+	}
+	// The bytes are huma's, and good only until this call returns; the act keeps a copy in the database.
+	return nil, o.Issuer.PutImage(ctx, caller, domain.Image{PersonID: in.ID, Kind: in.Kind, Bytes: in.RawBody, CapturedAt: in.CapturedAt})
+}
+
+func (o *operator) getImage(ctx context.Context, caller domain.Caller, in *ImageOf) (*imageOutput, error) {
+	im, err := o.Issuer.Image(ctx, caller, in.ID, in.Kind)
+	if err != nil {
+		return nil, err
+	}
+	return &imageOutput{ContentType: im.MediaType, Body: im.Bytes}, nil
+}

@@ -1,0 +1,147 @@
+package operator
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/issuer"
+)
+
+// PersonFields are what a caller says of a person. A member that is left out is empty.
+type PersonFields struct {
+	ExternalID       string              `json:"external_id,omitempty" maxLength:"600" doc:"Employee number or the like; unique"`
+	LogonName        string              `json:"logon_name,omitempty" maxLength:"600"`
+	GivenName        string              `json:"given_name" maxLength:"600"`
+	FamilyName       string              `json:"family_name" maxLength:"600"`
+	Email            string              `json:"email,omitempty" maxLength:"320"`
+	Mobile           string              `json:"mobile,omitempty" maxLength:"50" doc:"Kept as E.164"`
+	BirthDate        domain.Date         `json:"birth_date,omitempty" maxLength:"10" doc:"Day as YYYY-MM-DD"`
+	Group            string              `json:"group,omitempty" maxLength:"600" doc:"Department path, such as Division/Department"`
+	Language         string              `json:"language,omitempty" maxLength:"35" doc:"Language tag of the messages to this person"`
+	Status           domain.PersonStatus `json:"status,omitempty" enum:"active,inactive" doc:"Only an active person can receive documents; active when left out"`
+	MaxExpiry        domain.Date         `json:"max_expiry,omitempty" maxLength:"10" doc:"No document of this person is valid after this day"`
+	ExternalMobileID string              `json:"external_mobile_id,omitempty" maxLength:"600" doc:"Of the person's device in the mobile device management"`
+	Attributes       map[string]any      `json:"attributes,omitempty" doc:"Further values for document formats, by name"`
+}
+
+func (f PersonFields) person() domain.Person {
+	p := domain.Person{ExternalID: f.ExternalID, LogonName: f.LogonName, GivenName: f.GivenName, FamilyName: f.FamilyName, Email: f.Email,
+		Mobile: f.Mobile, BirthDate: f.BirthDate, Group: f.Group, Language: f.Language, Status: f.Status, MaxExpiry: f.MaxExpiry,
+		ExternalMobileID: f.ExternalMobileID, Attributes: f.Attributes}
+	if p.Status == "" {
+		p.Status = domain.PersonActive
+	}
+	return p
+}
+
+type person struct {
+	ID string `json:"id"`
+	PersonFields
+	HasPortrait  bool      `json:"has_portrait"`
+	HasSignature bool      `json:"has_signature"`
+	Version      int       `json:"version" doc:"Grows with every change; a change names the version it was made from"`
+	CreatedAt    time.Time `json:"created_at"`
+	UpdatedAt    time.Time `json:"updated_at"`
+}
+
+func personDTO(p domain.Person) person {
+	return person{ID: p.ID, PersonFields: PersonFields{ExternalID: p.ExternalID, LogonName: p.LogonName, GivenName: p.GivenName,
+		FamilyName: p.FamilyName, Email: p.Email, Mobile: p.Mobile, BirthDate: p.BirthDate, Group: p.Group, Language: p.Language,
+		Status: p.Status, MaxExpiry: p.MaxExpiry, ExternalMobileID: p.ExternalMobileID, Attributes: p.Attributes},
+		HasPortrait: p.HasPortrait, HasSignature: p.HasSignature, Version: p.Version, CreatedAt: p.CreatedAt.UTC(), UpdatedAt: p.UpdatedAt.UTC()}
+}
+
+type newPersonInput struct {
+	Idempotent
+	Body PersonFields
+}
+
+type changePersonInput struct {
+	ByID
+	Body struct {
+		PersonFields
+		Version int `json:"version" minimum:"1" doc:"The version that was read"`
+	}
+}
+
+type listPeopleInput struct {
+	Paging
+	Status domain.PersonStatus `query:"status" enum:"active,inactive"`
+}
+
+type searchPeopleInput struct {
+	Body struct {
+		ExternalID string              `json:"external_id,omitempty" maxLength:"600"`
+		FamilyName string              `json:"family_name,omitempty" maxLength:"600"`
+		Email      string              `json:"email,omitempty" maxLength:"320"`
+		Status     domain.PersonStatus `json:"status,omitempty" enum:"active,inactive"`
+		After      string              `json:"after,omitempty" maxLength:"64" doc:"The next of the page before"`
+		Limit      int                 `json:"limit,omitempty" minimum:"1" maximum:"500" default:"50"`
+	}
+}
+
+func (o *operator) people() {
+	reads, writes := []domain.Permission{domain.PermPeopleRead}, []domain.Permission{domain.PermPeopleWrite}
+	add(o, operation{id: "create-person", method: http.MethodPost, path: "/v1/people", tag: tagPeople, status: http.StatusCreated, needs: writes,
+		summary: "Create a person", description: "Adds a holder or future holder.",
+		problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createPerson)
+	add(o, operation{id: "list-people", method: http.MethodGet, path: "/v1/people", tag: tagPeople, needs: reads,
+		summary:     "List people",
+		description: "Newest first. To look for somebody, use the search: names and addresses do not belong into URLs.",
+		problems:    []domain.Code{domain.CodeInvalid}}, o.listPeople)
+	add(o, operation{id: "search-people", method: http.MethodPost, path: "/v1/people/search", tag: tagPeople, needs: reads,
+		summary: "Search people", description: "Gives the people whose fields are exactly as given, newest first."}, o.searchPeople)
+	add(o, operation{id: "get-person", method: http.MethodGet, path: "/v1/people/{id}", tag: tagPeople, needs: reads,
+		summary: "Read a person", description: "Gives one person.", problems: []domain.Code{domain.CodeNotFound}}, o.getPerson)
+	add(o, operation{id: "change-person", method: http.MethodPut, path: "/v1/people/{id}", tag: tagPeople, needs: writes,
+		summary: "Change a person",
+		description: "Replaces every field; what is left out is emptied. Images stay. The version must be the one that was read, or the answer " +
+			"is 409 with the present version in details.",
+		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict}}, o.changePerson)
+}
+
+func (o *operator) createPerson(ctx context.Context, caller domain.Caller, in *newPersonInput) (*created[person], error) {
+	p, err := o.Issuer.CreatePerson(ctx, caller, in.Key, in.Body.person())
+	if err != nil {
+		return nil, err
+	}
+	return &created[person]{Location: "/v1/people/" + p.ID, Body: personDTO(p)}, nil
+}
+
+func (o *operator) listPeople(ctx context.Context, caller domain.Caller, in *listPeopleInput) (*reply[page[person]], error) {
+	return o.peoplePage(ctx, caller, issuer.PersonFilter{Status: in.Status}, in.After, in.Limit)
+}
+
+func (o *operator) searchPeople(ctx context.Context, caller domain.Caller, in *searchPeopleInput) (*reply[page[person]], error) {
+	b := in.Body
+	return o.peoplePage(ctx, caller, issuer.PersonFilter{ExternalID: b.ExternalID, FamilyName: b.FamilyName, Email: b.Email, Status: b.Status},
+		b.After, b.Limit)
+}
+
+func (o *operator) peoplePage(ctx context.Context, caller domain.Caller, want issuer.PersonFilter, after string, limit int) (*reply[page[person]], error) {
+	all, err := o.Issuer.People(ctx, caller, want, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(pageOf(all, limit, personDTO, func(p domain.Person) string { return p.ID })), nil
+}
+
+func (o *operator) getPerson(ctx context.Context, caller domain.Caller, in *ByID) (*reply[person], error) {
+	p, err := o.Issuer.Person(ctx, caller, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(personDTO(p)), nil
+}
+
+func (o *operator) changePerson(ctx context.Context, caller domain.Caller, in *changePersonInput) (*reply[person], error) {
+	p := in.Body.person()
+	p.ID, p.Version = in.ID, in.Body.Version
+	p, err := o.Issuer.UpdatePerson(ctx, caller, p)
+	if err != nil {
+		return nil, err
+	}
+	return replyWith(personDTO(p)), nil
+}

@@ -1,0 +1,61 @@
+package issuer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	startGrace      = 10 * time.Second // how long a fresh request may take to start by itself
+	startsAtOnce    = 500
+	housekeepingGap = time.Hour
+)
+
+// Reconcile starts the workflows of requests that should be running: received while the engine was down, or past a deadline that nobody kept.
+// Once in an hour it also keeps house. It gives the number of workflows started.
+func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context, requestID string) error) (int, error) {
+	ids, err := is.Store.RequestsToStart(ctx, is.Now().Add(-startGrace), startsAtOnce)
+	if err != nil {
+		return 0, fmt.Errorf("find requests to start: %w", err)
+	}
+	for n, id := range ids {
+		if err := start(ctx, id); err != nil {
+			return n, err
+		}
+	}
+	if is.housekeeping.due(is.Now()) {
+		if err := is.keepHouse(ctx); err != nil {
+			return len(ids), err
+		}
+	}
+	return len(ids), nil
+}
+
+// keepHouse renews signers and the revocation list in time, and erases signed documents that no wallet will ask for any more (F1).
+func (is *Issuer) keepHouse(ctx context.Context) error {
+	if err := is.EnsureAuthority(ctx); err != nil {
+		return fmt.Errorf("renew certificates: %w", err)
+	}
+	if _, err := is.Store.DropSigned(ctx, is.Now().Add(-is.cfg.KeepSigned)); err != nil {
+		return fmt.Errorf("erase collected documents: %w", err)
+	}
+	return nil
+}
+
+// interval says when something is due again; in each process by itself, which is harmless.
+type interval struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (i *interval) due(now time.Time) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if now.Sub(i.last) < housekeepingGap {
+		return false
+	}
+	i.last = now
+	return true
+}
