@@ -9,7 +9,8 @@ import (
 	"github.com/mdocket/mdocket/internal/issuer"
 )
 
-type account struct {
+// Account is somebody or something that signs in.
+type Account struct {
 	ID       string `json:"id"`
 	Name     string `json:"name"`
 	Email    string `json:"email,omitempty" doc:"Where approval reminders go"`
@@ -17,8 +18,8 @@ type account struct {
 	Disabled bool   `json:"disabled"`
 }
 
-func accountDTO(a domain.Account) account {
-	return account{ID: a.ID, Name: a.Name, Email: a.Email, PersonID: a.PersonID, Disabled: a.Disabled}
+func accountDTO(a domain.Account) Account {
+	return Account{ID: a.ID, Name: a.Name, Email: a.Email, PersonID: a.PersonID, Disabled: a.Disabled}
 }
 
 // assignment gives a role in a scope.
@@ -28,7 +29,7 @@ type assignment struct {
 }
 
 type accountWithRoles struct {
-	account
+	Account
 	Roles []assignment `json:"roles"`
 }
 
@@ -58,7 +59,8 @@ type assignRolesInput struct {
 	}
 }
 
-type apiKey struct {
+// APIKey is a secret of an account, without the secret.
+type APIKey struct {
 	ID        string     `json:"id"`
 	Label     string     `json:"label"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
@@ -66,12 +68,12 @@ type apiKey struct {
 	CreatedAt time.Time  `json:"created_at"`
 }
 
-func apiKeyDTO(k issuer.APIKey) apiKey {
-	return apiKey{ID: k.ID, Label: k.Label, ExpiresAt: optional(k.ExpiresAt), Revoked: k.Revoked, CreatedAt: k.CreatedAt.UTC()}
+func apiKeyDTO(k issuer.APIKey) APIKey {
+	return APIKey{ID: k.ID, Label: k.Label, ExpiresAt: optional(k.ExpiresAt), Revoked: k.Revoked, CreatedAt: k.CreatedAt.UTC()}
 }
 
 type newAPIKey struct {
-	apiKey
+	APIKey
 	Secret string `json:"secret" doc:"The bearer token. It is shown this once."`
 }
 
@@ -118,16 +120,16 @@ func (o *operator) accounts() {
 		summary: "Revoke an API key", description: "Ends the key for good.", problems: []domain.Code{domain.CodeNotFound}}, o.revokeAPIKey)
 }
 
-func (o *operator) createAccount(ctx context.Context, caller domain.Caller, in *newAccountInput) (*created[account], error) {
+func (o *operator) createAccount(ctx context.Context, caller domain.Caller, in *newAccountInput) (*created[Account], error) {
 	a, err := o.Issuer.CreateAccount(ctx, caller, in.Key, issuer.NewAccount{Name: in.Body.Name, Email: in.Body.Email, PersonID: in.Body.PersonID,
 		Password: in.Body.Password})
 	if err != nil {
 		return nil, err
 	}
-	return &created[account]{Location: "/v1/accounts/" + a.ID, Body: accountDTO(a)}, nil
+	return &created[Account]{Location: "/v1/accounts/" + a.ID, Body: accountDTO(a)}, nil
 }
 
-func (o *operator) listAccounts(ctx context.Context, caller domain.Caller, in *Paging) (*reply[page[account]], error) {
+func (o *operator) listAccounts(ctx context.Context, caller domain.Caller, in *Paging) (*reply[page[Account]], error) {
 	all, err := o.Issuer.Accounts(ctx, caller, in.After, in.Limit)
 	if err != nil {
 		return nil, err
@@ -140,12 +142,12 @@ func (o *operator) getAccount(ctx context.Context, caller domain.Caller, in *ByI
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(accountWithRoles{account: accountDTO(a), Roles: listOf(roles, func(r domain.Assignment) assignment {
+	return replyWith(accountWithRoles{Account: accountDTO(a), Roles: listOf(roles, func(r domain.Assignment) assignment {
 		return assignment{RoleID: r.RoleID, Scope: r.Scope}
 	})}), nil
 }
 
-func (o *operator) changeAccount(ctx context.Context, caller domain.Caller, in *changeAccountInput) (*reply[account], error) {
+func (o *operator) changeAccount(ctx context.Context, caller domain.Caller, in *changeAccountInput) (*reply[Account], error) {
 	a, err := o.Issuer.ChangeAccount(ctx, caller, in.ID, issuer.AccountChange{Email: in.Body.Email, Password: in.Body.Password,
 		Disabled: in.Body.Disabled})
 	if err != nil {
@@ -178,15 +180,15 @@ func (o *operator) createAPIKey(ctx context.Context, caller domain.Caller, in *n
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(newAPIKey{apiKey: apiKeyDTO(k), Secret: secret}), nil
+	return replyWith(newAPIKey{APIKey: apiKeyDTO(k), Secret: secret}), nil
 }
 
-func (o *operator) listAPIKeys(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[apiKey]], error) {
+func (o *operator) listAPIKeys(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[APIKey]], error) {
 	all, err := o.Issuer.APIKeys(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[apiKey]{Items: listOf(all, apiKeyDTO)}), nil
+	return replyWith(list[APIKey]{Items: listOf(all, apiKeyDTO)}), nil
 }
 
 func (o *operator) revokeAPIKey(ctx context.Context, caller domain.Caller, in *apiKeyInput) (*nothing, error) {

@@ -16,7 +16,8 @@ type formatDisplay struct {
 	TextColor       string `json:"text_color,omitempty"`
 }
 
-type documentFormat struct {
+// DocumentFormat is the latest version of a document format.
+type DocumentFormat struct {
 	ID              string          `json:"id"`
 	Version         int             `json:"version"`
 	DocType         string          `json:"doc_type"`
@@ -25,8 +26,8 @@ type documentFormat struct {
 	Display         []formatDisplay `json:"display"`
 }
 
-func formatDTO(f *issuer.DocumentFormat) documentFormat {
-	out := documentFormat{ID: f.ID, Version: f.Version, DocType: f.DocType, DigestAlgorithm: string(f.DigestAlgorithm), StatusBits: f.StatusBits,
+func formatDTO(f *issuer.DocumentFormat) DocumentFormat {
+	out := DocumentFormat{ID: f.ID, Version: f.Version, DocType: f.DocType, DigestAlgorithm: string(f.DigestAlgorithm), StatusBits: f.StatusBits,
 		Display: []formatDisplay{}}
 	for _, d := range f.Display {
 		out.Display = append(out.Display, formatDisplay(d))
@@ -42,7 +43,7 @@ type formatElement struct {
 }
 
 type documentFormatWithElements struct {
-	documentFormat
+	DocumentFormat
 	Elements []formatElement `json:"elements"`
 }
 
@@ -55,12 +56,12 @@ func (o *operator) formats() {
 		problems: []domain.Code{domain.CodeNotFound}}, o.getFormat)
 }
 
-func (o *operator) listFormats(_ context.Context, caller domain.Caller, _ *nothing) (*reply[list[documentFormat]], error) {
+func (o *operator) listFormats(_ context.Context, caller domain.Caller, _ *nothing) (*reply[list[DocumentFormat]], error) {
 	all, err := o.Issuer.DocumentFormats(caller)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[documentFormat]{Items: listOf(all, formatDTO)}), nil
+	return replyWith(list[DocumentFormat]{Items: listOf(all, formatDTO)}), nil
 }
 
 func (o *operator) getFormat(_ context.Context, caller domain.Caller, in *ByID) (*reply[documentFormatWithElements], error) {
@@ -72,7 +73,7 @@ func (o *operator) getFormat(_ context.Context, caller domain.Caller, in *ByID) 
 		if f.ID != in.ID {
 			continue
 		}
-		out := documentFormatWithElements{documentFormat: formatDTO(f), Elements: []formatElement{}}
+		out := documentFormatWithElements{DocumentFormat: formatDTO(f), Elements: []formatElement{}}
 		for _, c := range f.Claims() {
 			e := formatElement{NameSpace: c.NameSpace, Element: c.Element, Mandatory: c.Mandatory, Display: map[string]string{}}
 			for _, l := range c.Display {

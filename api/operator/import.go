@@ -32,8 +32,8 @@ type importInput struct {
 	ContentType string `header:"Content-Type" hidden:"true"`
 }
 
-// importRow is the outcome of one row; lists of problems are never left out of refused rows.
-type importRow struct {
+// ImportRow is the outcome of one row.
+type ImportRow struct {
 	Line       int         `json:"line" doc:"Of the file; the header is line 1"`
 	ExternalID string      `json:"external_id,omitempty"`
 	PersonID   string      `json:"person_id,omitempty"`
@@ -50,7 +50,7 @@ type importSummary struct {
 
 // importLine documents one line of the answer: a row, or the last line.
 type importLine struct {
-	importRow
+	ImportRow
 	Summary *importSummary   `json:"summary,omitempty" doc:"On the last line, when the whole file was read"`
 	Problem *problem.Problem `json:"problem,omitempty" doc:"On the last line, when reading stopped early; the rows before stay"`
 }
@@ -169,7 +169,7 @@ func (a *importAnswer) row(r issuer.ImportRow) error {
 	default:
 		a.summary.Refused++
 	}
-	err := a.line(importRow{Line: r.Line, ExternalID: r.ExternalID, PersonID: r.PersonID, Result: r.Result, Code: r.Code,
+	err := a.line(ImportRow{Line: r.Line, ExternalID: r.ExternalID, PersonID: r.PersonID, Result: r.Result, Code: r.Code,
 		Problems: listOf(r.Problems, func(f domain.FieldError) finding { return finding(f) })})
 	if err != nil {
 		return err

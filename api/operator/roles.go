@@ -4,24 +4,43 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
 
+// permission is a domain.Permission that lists its values in the OpenAPI document.
+type permission domain.Permission
+
+// Schema implements huma.SchemaProvider.
+func (permission) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, p := range domain.Permissions() {
+		s.Enum = append(s.Enum, string(p))
+	}
+	s.PrecomputeMessages()
+	return s
+}
+
 type role struct {
-	ID          string              `json:"id"`
-	Name        string              `json:"name"`
-	Permissions []domain.Permission `json:"permissions"`
+	ID          string       `json:"id"`
+	Name        string       `json:"name"`
+	Permissions []permission `json:"permissions"`
 }
 
 func roleDTO(r domain.Role) role {
-	return role{ID: r.ID, Name: r.Name, Permissions: listOf(r.Permissions, func(p domain.Permission) domain.Permission { return p })}
+	return role{ID: r.ID, Name: r.Name, Permissions: listOf(r.Permissions, func(p domain.Permission) permission { return permission(p) })}
 }
 
 // SaveRole is what a caller says of a role.
 type SaveRole struct {
-	Name        string              `json:"name" maxLength:"100"`
-	Permissions []domain.Permission `json:"permissions" maxItems:"100" doc:"All that the role allows"`
+	Name        string       `json:"name" maxLength:"100"`
+	Permissions []permission `json:"permissions" maxItems:"100" doc:"All that the role allows"`
+}
+
+func (s SaveRole) role() issuer.SaveRole {
+	return issuer.SaveRole{Name: s.Name, Permissions: listOf(s.Permissions, func(p permission) domain.Permission { return domain.Permission(p) })}
 }
 
 type newRoleInput struct {
@@ -47,7 +66,7 @@ func (o *operator) roles() {
 }
 
 func (o *operator) createRole(ctx context.Context, caller domain.Caller, in *newRoleInput) (*created[role], error) {
-	r, err := o.Issuer.CreateRole(ctx, caller, in.Key, issuer.SaveRole{Name: in.Body.Name, Permissions: in.Body.Permissions})
+	r, err := o.Issuer.CreateRole(ctx, caller, in.Key, in.Body.role())
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +82,7 @@ func (o *operator) listRoles(ctx context.Context, caller domain.Caller, _ *nothi
 }
 
 func (o *operator) changeRole(ctx context.Context, caller domain.Caller, in *changeRoleInput) (*reply[role], error) {
-	r, err := o.Issuer.ChangeRole(ctx, caller, in.ID, issuer.SaveRole{Name: in.Body.Name, Permissions: in.Body.Permissions})
+	r, err := o.Issuer.ChangeRole(ctx, caller, in.ID, in.Body.role())
 	if err != nil {
 		return nil, err
 	}

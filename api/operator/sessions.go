@@ -39,8 +39,8 @@ type session struct {
 }
 
 type grant struct {
-	Permission domain.Permission `json:"permission"`
-	Scope      domain.Scope      `json:"scope"`
+	Permission permission   `json:"permission"`
+	Scope      domain.Scope `json:"scope" enum:"self,all"`
 }
 
 type me struct {
@@ -90,7 +90,7 @@ func (o *operator) me(_ context.Context, caller domain.Caller, _ *nothing) (*rep
 	out := me{AccountID: caller.AccountID, PersonID: caller.PersonID, Machine: caller.Machine, Grants: []grant{}}
 	for _, p := range domain.Permissions() {
 		if caller.Has(p) {
-			out.Grants = append(out.Grants, grant{Permission: p, Scope: caller.Grants[p]})
+			out.Grants = append(out.Grants, grant{Permission: permission(p), Scope: caller.Grants[p]})
 		}
 	}
 	return replyWith(out), nil

@@ -13,12 +13,13 @@ import (
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
-// UseInHuma lets huma answer its own refusals (validation, bodies that cannot be read) with problem documents, and compare member names
-// exactly. Huma keeps both for the whole process, so it is called before the first API is made.
+// UseInHuma lets huma answer its own refusals (validation, bodies that cannot be read) with problem documents, compare member names
+// exactly and refuse null for a list. Huma keeps all this for the whole process, so it is called before the first API is made.
 func UseInHuma() { useInHuma() }
 
 var useInHuma = sync.OnceFunc(func() {
 	huma.ValidateStrictCasing = true
+	huma.DefaultArrayNullable = false
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 		return fromHuma(context.Background(), status, message, errs)
 	}

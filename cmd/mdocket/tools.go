@@ -228,7 +228,7 @@ func fetch(ctx context.Context, url string) ([]byte, error) {
 
 func printResult(out io.Writer, r verifier.Result) error {
 	if r.Verified != nil {
-		v := r.Verified.MSO.ValidityInfo
+		v := r.Verified.MSO.Validity
 		fmt.Fprintf(out, "docType   %s\nvalid     %s to %s\n", r.Verified.MSO.DocType, v.ValidFrom.UTC().Format(time.RFC3339), v.ValidUntil.UTC().Format(time.RFC3339))
 	}
 	for _, p := range r.Problems {

@@ -88,10 +88,14 @@ func Portrait(seed int) ([]byte, error) {
 
 // Profiles are an mDL that needs approval and a staff badge that does not.
 func Profiles() []issuer.SaveProfile {
-	return []issuer.SaveProfile{
+	profiles := []issuer.SaveProfile{
 		{Name: "mdl", Comment: "example", Options: domain.ProfileOptions{DisplayName: "Mobile driving licence", Format: "iso-mdl",
 			ValidateIssuance: true, LifetimeDays: 365, MaxCopies: 5, CredentialGroup: "driving", OnReissue: domain.ReissueCancel}},
 		{Name: "staff-badge", Comment: "example", Options: domain.ProfileOptions{DisplayName: "Staff badge", Format: "staff-badge",
 			NotificationScheme: domain.NotifyCodeBySMS, MaxCopies: 1, CredentialGroup: "badge"}},
 	}
+	for i := range profiles {
+		profiles[i].Options.Defaults()
+	}
+	return profiles
 }

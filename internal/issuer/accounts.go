@@ -87,7 +87,8 @@ func (is *Issuer) insertAccount(ctx context.Context, tx *store.Tx, caller domain
 	return tx.AppendAudit(ctx, is.entry(caller, "account.create", a.ID))
 }
 
-// Bootstrap makes the first administrator with every permission, if there is no account yet; made is false when there is.
+// Bootstrap makes the first administrator with every permission, if there is no account yet; made is false when there is. Several processes
+// may call it at once.
 func (is *Issuer) Bootstrap(ctx context.Context, name, password string) (made bool, err error) {
 	has, err := is.Store.HasAccounts(ctx)
 	if err != nil {
@@ -102,6 +103,14 @@ func (is *Issuer) Bootstrap(ctx context.Context, name, password string) (made bo
 	}
 	role := domain.Role{ID: newID(), Name: "administrator", Permissions: domain.Permissions()}
 	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
+		made = false
+		if err := tx.HoldAudit(ctx); err != nil {
+			return fmt.Errorf("wait for other processes: %w", err)
+		}
+		if has, err := tx.HasAccounts(ctx); err != nil || has {
+			return err
+		}
+		made = true
 		if err := is.insertAccount(ctx, tx, domain.System(), a, passwordHash); err != nil {
 			return err
 		}
@@ -113,7 +122,7 @@ func (is *Issuer) Bootstrap(ctx context.Context, name, password string) (made bo
 		}
 		return tx.AppendAudit(ctx, is.entry(domain.System(), "account.assign", a.ID))
 	})
-	return err == nil, err
+	return made && err == nil, err
 }
 
 // Accounts lists accounts, newest first.
@@ -331,8 +340,13 @@ func (is *Issuer) CreateAPIKey(ctx context.Context, caller domain.Caller, accoun
 	if err := needAll(caller, domain.PermRoles); err != nil {
 		return store.APIKey{}, "", err
 	}
-	if label == "" || len(label) > 100 {
-		return store.APIKey{}, "", invalid("label", "must be 1 to 100 characters")
+	var problems domain.Problems
+	checkNote(&problems, "label", label, 100)
+	if label == "" {
+		problems.Add("label", "is required")
+	}
+	if err := problems.Err(domain.CodeInvalid, "the API key breaks a rule"); err != nil {
+		return store.APIKey{}, "", err
 	}
 	if !expires.IsZero() && !expires.After(is.Now()) {
 		return store.APIKey{}, "", invalid("expires_at", "must be in the future")

@@ -27,6 +27,9 @@ func (is *Issuer) Approve(ctx context.Context, caller domain.Caller, id string, 
 	if err != nil {
 		return r, err
 	}
+	if err := allowedSoon(domain.ActApprove, r); err != nil {
+		return r, err
+	}
 	if _, err := domain.ParseDate(string(a.ExpiryDate)); err != nil {
 		return r, invalid("expiry_date", "must be a day as YYYY-MM-DD")
 	}
@@ -106,13 +109,13 @@ func (is *Issuer) reviewable(ctx context.Context, caller domain.Caller, id strin
 
 // decide records the act, has the workflow carry it out and gives the request as it is then.
 func (is *Issuer) decide(ctx context.Context, caller domain.Caller, r domain.Request, act store.Act) (domain.Request, error) {
-	if len(act.Reason) > 1000 {
-		return r, invalid("reason", "is longer than 1000 characters")
+	var problems domain.Problems
+	checkNote(&problems, "reason", act.Reason, maxNote)
+	if err := problems.Err(domain.CodeInvalid, "the input breaks a rule"); err != nil {
+		return r, err
 	}
-	if r.State != domain.RequestReceived { // just accepted: the workflow lets the act wait until it has begun
-		if err := allowed(act.Kind, r); err != nil {
-			return r, err
-		}
+	if err := allowedSoon(act.Kind, r); err != nil {
+		return r, err
 	}
 	act.AccountID = caller.AccountID
 	if _, err := is.act(ctx, r, act); err != nil {
@@ -148,6 +151,14 @@ func (is *Issuer) act(ctx context.Context, r domain.Request, act store.Act) (mes
 		}
 	}
 	return snap, err
+}
+
+// allowedSoon lets every act on a request pass that was just accepted: the workflow lets it wait until it has begun.
+func allowedSoon(kind domain.ActKind, r domain.Request) error {
+	if r.State == domain.RequestReceived {
+		return nil
+	}
+	return allowed(kind, r)
 }
 
 // allowed refuses an act that the request's state does not allow; after a decision it names the first one.
@@ -274,13 +285,18 @@ func (is *Issuer) Expire(ctx context.Context, requestID string) (messages.Snapsh
 	return is.reload(ctx, requestID)
 }
 
-// moveRequest changes a request in one transaction with its audit entry. If it was changed meanwhile, it is an error that is worth a retry.
-func (is *Issuer) moveRequest(ctx context.Context, r domain.Request, caller domain.Caller, action, reason string,
+// moveRequest changes a request in one transaction with its audit entry. If its state or generation changed since seen was read, it is an error
+// that is worth a retry (store.ErrChanged); everything else is taken as it is now.
+func (is *Issuer) moveRequest(ctx context.Context, seen domain.Request, caller domain.Caller, action, reason string,
 	change func(tx *store.Tx, next *domain.Request, s domain.Settings) error) error {
 	return is.Store.Tx(ctx, func(tx *store.Tx) error {
 		s, err := loadSettings(ctx, tx.Queries)
 		if err != nil {
 			return err
+		}
+		r, err := tx.HoldRequest(ctx, seen.ID, seen.State, seen.Generation)
+		if err != nil {
+			return fmt.Errorf("hold request: %w", err)
 		}
 		next := r
 		next.UpdatedAt = is.Now()

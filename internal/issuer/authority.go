@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,9 @@ const (
 	crlValidity    = 30 * 24 * time.Hour
 	crlRenewal     = 7 * 24 * time.Hour // a new list when the old one has less than this left
 	signersKept    = 15 * time.Second   // how long the list of signers is trusted before SQL is asked again
+
+	// signerUse is how long one signer serves documents of the default lifetime, which last as long as signers allow.
+	signerUse = 30 * 24 * time.Hour
 )
 
 // authority keeps the certificates and keys in use: the IACA, document signers and the signer of status lists.
@@ -67,23 +71,28 @@ func newAuthority(cfg AuthorityConfig, d Deps) *authority {
 // maxLifetimeDays is the longest lifetime that a fresh document signer certificate can cover, in whole days.
 func (a *authority) maxLifetimeDays() int { return int((signerValidity - backdate) / (24 * time.Hour)) }
 
-// limit gives the latest end of validity that a document signed now can have: a fresh signer's, within the IACA's.
-func (a *authority) limit(ctx context.Context) (time.Time, error) {
+// limits gives the latest end of validity that a document signed now can have: a fresh signer's, within the IACA's; and the usual one, which a
+// signer of up to signerUse covers too, so that not every document needs a signer of its own.
+func (a *authority) limits(ctx context.Context) (latest, usual time.Time, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.refresh(ctx); err != nil {
-		return time.Time{}, err
+		return time.Time{}, time.Time{}, err
 	}
-	return earlierOf(a.now().Add(signerValidity-backdate), a.root.cert.NotAfter), nil
+	now, end := a.now(), a.root.cert.NotAfter
+	return earlierOf(now.Add(signerValidity-backdate), end), earlierOf(now.Add(signerValidity-backdate-signerUse), end), nil
 }
 
 // EnsureAuthority makes what is missing: IACA, document signer, signer of status lists, revocation list. It is called at every start and by the
-// schedule, and does nothing when all is there.
+// schedule, by several processes at once, and does nothing when all is there.
 func (is *Issuer) EnsureAuthority(ctx context.Context) error {
 	a := is.authority
 	iaca, err := a.iaca(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		iaca, err = a.makeIACA(ctx, is)
+		if errors.Is(err, store.ErrExists) {
+			iaca, err = a.iaca(ctx) // another process was first
+		}
 	}
 	if err != nil {
 		return err
@@ -97,8 +106,9 @@ func (is *Issuer) EnsureAuthority(ctx context.Context) error {
 	return a.ensureCRL(ctx, is, iaca)
 }
 
+// makeIACA makes the root; store.ErrExists when another process has made one.
 func (a *authority) makeIACA(ctx context.Context, is *Issuer) (signer, error) {
-	return a.make(ctx, is, store.CertificateIACA, func(key crypto.Signer) (*x509.Certificate, error) {
+	return a.make(ctx, is, store.CertificateIACA, a.noIACA, func(key crypto.Signer) (*x509.Certificate, error) {
 		return pki.NewIACA(a.rand, key, pki.IACAOptions{
 			Subject: pki.Subject{Country: a.cfg.Country, StateOrProvince: a.cfg.State, Organization: a.cfg.Organization,
 				CommonName: a.cfg.CommonName},
@@ -107,8 +117,26 @@ func (a *authority) makeIACA(ctx context.Context, is *Issuer) (signer, error) {
 	})
 }
 
-// make generates a key, has the certificate made for it and records both.
-func (a *authority) make(ctx context.Context, is *Issuer, kind store.CertificateKind,
+// noIACA holds the audit, so that roots are made one after the other, and refuses one more.
+func (a *authority) noIACA(ctx context.Context, tx *store.Tx) error {
+	if err := tx.HoldAudit(ctx); err != nil {
+		return fmt.Errorf("wait for other processes: %w", err)
+	}
+	rows, err := tx.Certificates(ctx, store.CertificateIACA)
+	if err != nil {
+		return fmt.Errorf("load IACA: %w", err)
+	}
+	if slices.ContainsFunc(rows, a.usable) {
+		return fmt.Errorf("make IACA: %w", store.ErrExists)
+	}
+	return nil
+}
+
+// anyNumber lets any number of certificates be.
+func anyNumber(context.Context, *store.Tx) error { return nil }
+
+// make generates a key, has the certificate made for it and records both, if guard allows it in the transaction.
+func (a *authority) make(ctx context.Context, is *Issuer, kind store.CertificateKind, guard func(context.Context, *store.Tx) error,
 	certify func(key crypto.Signer) (*x509.Certificate, error)) (signer, error) {
 	id := newID()
 	key, err := a.keys.Generate(ctx, id, elliptic.P256())
@@ -120,6 +148,9 @@ func (a *authority) make(ctx context.Context, is *Issuer, kind store.Certificate
 		return signer{}, fmt.Errorf("certify %s: %w", kind, err)
 	}
 	err = a.store.Tx(ctx, func(tx *store.Tx) error {
+		if err := guard(ctx, tx); err != nil {
+			return err
+		}
 		err := tx.InsertCertificate(ctx, store.Certificate{ID: id, Kind: kind, KeyID: id, DER: cert.Raw, NotBefore: store.At(cert.NotBefore),
 			NotAfter: store.At(cert.NotAfter), CreatedAt: store.At(a.now())})
 		if err != nil {
@@ -147,16 +178,21 @@ func (a *authority) iaca(ctx context.Context) (signer, error) {
 	return all[0], nil
 }
 
+// usable: in force and not revoked.
+func (a *authority) usable(c store.Certificate) bool {
+	now := a.now()
+	return c.RevokedAt.IsZero() && !now.Before(c.NotBefore.Time) && now.Before(c.NotAfter.Time)
+}
+
 // load reads the usable certificates of a kind, longest valid first.
 func (a *authority) load(ctx context.Context, kind store.CertificateKind) ([]signer, error) {
 	rows, err := a.store.Certificates(ctx, kind)
 	if err != nil {
 		return nil, fmt.Errorf("load certificates: %w", err)
 	}
-	now := a.now()
 	var out []signer
 	for _, r := range rows {
-		if !r.RevokedAt.IsZero() || now.Before(r.NotBefore.Time) || !now.Before(r.NotAfter.Time) {
+		if !a.usable(r) {
 			continue
 		}
 		cert, err := x509.ParseCertificate(r.DER)
@@ -191,7 +227,7 @@ func (a *authority) documentSigner(ctx context.Context, is *Issuer, until time.T
 		return signer{}, domain.Errorf(domain.CodeLifetimeBeyondSigner, "no document signer certificate lasts that long").
 			With("latest", string(domain.DateOf(end)))
 	}
-	fresh, err := a.make(ctx, is, store.CertificateDS, func(key crypto.Signer) (*x509.Certificate, error) {
+	fresh, err := a.make(ctx, is, store.CertificateDS, anyNumber, func(key crypto.Signer) (*x509.Certificate, error) {
 		return pki.NewDocumentSigner(a.rand, iaca.cert, iaca.key, key.Public(), pki.SignerOptions{
 			CommonName: a.cfg.CommonName + " document signer", StateOrProvince: a.cfg.State, Organization: a.cfg.Organization,
 			NotBefore: laterOf(now.Add(-backdate), iaca.cert.NotBefore), NotAfter: end, CRLURL: a.cfg.CRLURL,
@@ -243,7 +279,7 @@ func (a *authority) statusSigner(ctx context.Context, is *Issuer) (signer, error
 		return signer{}, err
 	}
 	end := earlierOf(now.Add(statusValidity-backdate), iaca.cert.NotAfter)
-	return a.make(ctx, is, store.CertificateStatusSigner, func(key crypto.Signer) (*x509.Certificate, error) {
+	return a.make(ctx, is, store.CertificateStatusSigner, anyNumber, func(key crypto.Signer) (*x509.Certificate, error) {
 		return pki.NewStatusListSigner(a.rand, iaca.cert, iaca.key, key.Public(), pki.SignerOptions{
 			CommonName: a.cfg.CommonName + " status list signer", StateOrProvince: a.cfg.State, Organization: a.cfg.Organization,
 			NotBefore: laterOf(now.Add(-backdate), iaca.cert.NotBefore), NotAfter: end, CRLURL: a.cfg.CRLURL,

@@ -70,17 +70,26 @@ func (is *Issuer) collectable(ctx context.Context, g grant) (domain.Request, err
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return r, fmt.Errorf("load request: %w", err)
 	}
+	return r, is.checkOffer(r, g.generation)
+}
+
+// checkOffer says why the offer of a generation is no good any more; an unknown request has generation 0, which no offer has.
+func (is *Issuer) checkOffer(r domain.Request, generation int) error {
 	switch {
-	case err != nil || r.Generation != g.generation:
-		return r, domain.Errorf(domain.CodeOfferInvalid, "this offer is unknown, or a newer one was sent")
+	case r.Generation != generation:
+		return domain.Errorf(domain.CodeOfferInvalid, "this offer is unknown, or a newer one was sent")
 	case r.State == domain.RequestLocked:
-		return r, domain.Errorf(domain.CodeCodeLocked, "too many wrong codes were tried; ask for a new code")
+		return lockedByCodes()
 	case r.State == domain.RequestExpired || (r.State == domain.RequestAwaitingCollection && !is.Now().Before(r.CollectionDeadline)):
-		return r, domain.Errorf(domain.CodeOfferExpired, "this offer has expired")
+		return domain.Errorf(domain.CodeOfferExpired, "this offer has expired")
 	case r.State != domain.RequestAwaitingCollection:
-		return r, domain.Errorf(domain.CodeOfferInvalid, "this offer was used or withdrawn")
+		return domain.Errorf(domain.CodeOfferInvalid, "this offer was used or withdrawn")
 	}
-	return r, nil
+	return nil
+}
+
+func lockedByCodes() error {
+	return domain.Errorf(domain.CodeCodeLocked, "too many wrong codes were tried; ask for a new code")
 }
 
 // Token is an access token for the credential endpoint.
@@ -102,7 +111,7 @@ func (is *Issuer) Redeem(ctx context.Context, preAuthorized, code, source string
 		return Token{}, err
 	}
 	if r.Redeemed {
-		return Token{}, domain.Errorf(domain.CodeOfferInvalid, "the pre-authorized code was used")
+		return Token{}, redeemedBefore()
 	}
 	if !is.Now().Before(r.CodeExpiresAt) {
 		return Token{}, domain.Errorf(domain.CodeOfferExpired, "the authentication code has expired; ask for a new one")
@@ -125,6 +134,10 @@ func (is *Issuer) Redeem(ctx context.Context, preAuthorized, code, source string
 	return Token{AccessToken: token, ExpiresIn: accessLifetime, ConfigurationID: profile.Name}, err
 }
 
+func redeemedBefore() error {
+	return domain.Errorf(domain.CodeOfferInvalid, "the pre-authorized code was used")
+}
+
 // tryCode spends an attempt and compares, all in one transaction.
 func (is *Issuer) tryCode(ctx context.Context, r domain.Request, code string) error {
 	want := is.code(r)
@@ -138,8 +151,19 @@ func (is *Issuer) tryCode(ctx context.Context, r domain.Request, code string) er
 		}
 		n, err := tx.CountAttempt(ctx, r.ID, r.Generation, s.AuthenticationCodeAttempts)
 		if errors.Is(err, store.ErrChanged) {
-			refusal = domain.Errorf(domain.CodeOfferInvalid, "the pre-authorized code was used or replaced")
-			return nil
+			now, err := tx.Request(ctx, r.ID)
+			if err != nil {
+				return fmt.Errorf("load request: %w", err)
+			}
+			if refusal = is.checkOffer(now, r.Generation); refusal == nil && now.Redeemed {
+				refusal = redeemedBefore()
+			}
+			if refusal != nil {
+				return nil
+			}
+			// None is left although nobody locked the request: the limit was lowered since.
+			refusal, locked = lockedByCodes(), true
+			return is.lock(ctx, tx, now, now.Attempts)
 		}
 		if err != nil {
 			return fmt.Errorf("count attempt: %w", err)
@@ -150,18 +174,13 @@ func (is *Issuer) tryCode(ctx context.Context, r domain.Request, code string) er
 			}
 			return tx.AppendAudit(ctx, is.transition(wallet(), "request.redeem", r, r.State))
 		}
+		if n >= s.AuthenticationCodeAttempts {
+			refusal, locked = lockedByCodes(), true
+			return is.lock(ctx, tx, r, n)
+		}
 		refusal = domain.Errorf(domain.CodeCodeWrong, "the authentication code is wrong").
 			With("attempts_left", fmt.Sprint(s.AuthenticationCodeAttempts-n))
-		next, action := r, "request.wrong_code"
-		if n >= s.AuthenticationCodeAttempts {
-			locked = true
-			next.State, next.Attempts, next.UpdatedAt, action = domain.RequestLocked, n, is.Now(), "request.lock"
-			refusal = domain.Errorf(domain.CodeCodeLocked, "too many wrong codes were tried; ask for a new code")
-			if err := tx.MoveRequest(ctx, next, r.State, r.Generation); err != nil {
-				return fmt.Errorf("lock request: %w", err)
-			}
-		}
-		return tx.AppendAudit(ctx, is.transition(wallet(), action, next, r.State))
+		return tx.AppendAudit(ctx, is.transition(wallet(), "request.wrong_code", r, r.State))
 	})
 	if err != nil {
 		return err
@@ -172,6 +191,19 @@ func (is *Issuer) tryCode(ctx context.Context, r domain.Request, code string) er
 		}
 	}
 	return refusal
+}
+
+// lock ends the tries at the present code.
+func (is *Issuer) lock(ctx context.Context, tx *store.Tx, r domain.Request, attempts int) error {
+	next, err := tx.HoldRequest(ctx, r.ID, r.State, r.Generation)
+	if err != nil {
+		return fmt.Errorf("hold request: %w", err)
+	}
+	next.State, next.Attempts, next.UpdatedAt = domain.RequestLocked, attempts, is.Now()
+	if err := tx.MoveRequest(ctx, next, r.State, r.Generation); err != nil {
+		return fmt.Errorf("lock request: %w", err)
+	}
+	return tx.AppendAudit(ctx, is.transition(wallet(), "request.lock", next, r.State))
 }
 
 // wallet is the actor of what wallets do.
@@ -283,7 +315,7 @@ func (is *Issuer) Collect(ctx context.Context, in Collect) ([][]byte, error) {
 		if err != nil {
 			return nil, domain.Errorf(domain.CodeInvalid, "a key cannot be used")
 		}
-		act.Params.Keys = append(act.Params.Keys, der)
+		act.Params.Keys, act.Params.Thumbprints = append(act.Params.Keys, der), append(act.Params.Thumbprints, k.Thumbprint)
 	}
 	if _, err := is.act(ctx, r, act); err != nil {
 		return nil, err

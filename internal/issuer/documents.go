@@ -104,6 +104,7 @@ func (is *Issuer) Documents(ctx context.Context, caller domain.Caller, want stor
 	if err != nil {
 		return nil, err
 	}
+	want.At = is.Now()
 	docs, err := is.Store.Documents(ctx, want, pg)
 	if err != nil {
 		return nil, fmt.Errorf("list documents: %w", err)
@@ -191,9 +192,7 @@ func checkReason(act domain.DocumentAct, reason domain.CancelReason, notes strin
 	if act != domain.DocumentEnable && !slices.Contains(domain.CancelReasons(), reason) {
 		problems.Add("reason", "is required: one of lost, stolen, damaged, compromised, withdrawn, left, other")
 	}
-	if len(notes) > 2000 {
-		problems.Add("notes", "are longer than 2000 characters")
-	}
+	checkNote(&problems, "notes", notes, 2*maxNote)
 	return problems.Err(domain.CodeInvalid, "the input breaks a rule")
 }
 

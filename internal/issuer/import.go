@@ -1,7 +1,6 @@
 package issuer
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/csv"
@@ -188,14 +187,14 @@ func attributeValue(v string) (any, error) {
 		return v, nil
 	}
 	var out any
-	dec := json.NewDecoder(bytes.NewBufferString(v))
-	if err := dec.Decode(&out); err != nil || dec.More() {
+	if err := json.Unmarshal([]byte(v), &out); err != nil {
 		return nil, errors.New("not JSON")
 	}
 	return out, nil
 }
 
-// upsertPerson adds the person, or changes the one with the same external id. Fields the file leaves empty are emptied; images it leaves out stay.
+// upsertPerson adds the person, or changes the one with the same external id. Fields the file leaves empty are emptied; the status and images it
+// leaves out stay: a file about names does not let anybody in again.
 func (is *Issuer) upsertPerson(ctx context.Context, caller domain.Caller, p domain.Person, portrait []byte) (id, result string, err error) {
 	fresh, err := is.preparePerson(p)
 	var problems *domain.Error
@@ -231,12 +230,15 @@ func (is *Issuer) upsertPerson(ctx context.Context, caller domain.Caller, p doma
 		default:
 			next := fresh
 			next.ID, next.Version, next.CreatedAt = old.ID, old.Version+1, old.CreatedAt
+			if p.Status == "" {
+				next.Status = old.Status
+			}
 			id, result = old.ID, "updated"
 			if err := tx.UpdatePerson(ctx, next); err != nil {
 				return fmt.Errorf("update person: %w", err)
 			}
-			e := is.entry(caller, "person.update", old.ID)
-			e.PersonID, e.Channel = old.ID, "import"
+			e := is.personUpdate(caller, old, next)
+			e.Channel = "import"
 			if err := tx.AppendAudit(ctx, e); err != nil {
 				return err
 			}

@@ -14,7 +14,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -108,6 +112,12 @@ func New(cfg Config, d Deps) *Issuer {
 // newID gives an id that grows with time, so that lists by id are lists by age.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
+var idempotencyKey = regexp.MustCompile(`^[!-~]{1,255}$`)
+
+func badIdempotencyKey() error {
+	return invalid("idempotency_key", "must be 1 to 255 visible ASCII characters")
+}
+
 // create runs the transaction of a creating act once for each idempotency key of the caller (C2). It gives the id of the thing: the new one, or
 // the one an earlier call with the same key and input made, then replayed is true. An empty key always creates.
 func (is *Issuer) create(ctx context.Context, caller domain.Caller, act, key string, input any, id string,
@@ -115,16 +125,16 @@ func (is *Issuer) create(ctx context.Context, caller domain.Caller, act, key str
 	if key == "" {
 		return id, false, is.Store.Tx(ctx, fn)
 	}
-	if len(key) > 255 {
-		return "", false, invalid("idempotency_key", "is longer than 255 characters")
+	if !idempotencyKey.MatchString(key) {
+		return "", false, badIdempotencyKey()
 	}
-	print, err := is.fingerprint(input)
+	inputPrint, err := is.fingerprint(input)
 	if err != nil {
 		return "", false, err
 	}
 	errClaimed := errors.New("key claimed")
 	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
-		err := tx.InsertIdempotencyKey(ctx, store.IdempotencyKey{AccountID: caller.AccountID, Key: key, Act: act, Fingerprint: print,
+		err := tx.InsertIdempotencyKey(ctx, store.IdempotencyKey{AccountID: caller.AccountID, Key: key, Act: act, Fingerprint: inputPrint,
 			ResourceID: id, CreatedAt: store.At(is.Now())})
 		if errors.Is(err, store.ErrExists) {
 			return errClaimed
@@ -157,6 +167,9 @@ func (is *Issuer) replay(ctx context.Context, caller domain.Caller, act, key str
 	if key == "" {
 		return "", false, nil
 	}
+	if !idempotencyKey.MatchString(key) {
+		return "", false, badIdempotencyKey()
+	}
 	k, err := is.Store.IdempotencyKey(ctx, caller.AccountID, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return "", false, nil
@@ -164,11 +177,11 @@ func (is *Issuer) replay(ctx context.Context, caller domain.Caller, act, key str
 	if err != nil {
 		return "", false, fmt.Errorf("load idempotency key: %w", err)
 	}
-	print, err := is.fingerprint(input)
+	inputPrint, err := is.fingerprint(input)
 	if err != nil {
 		return "", false, err
 	}
-	if k.Act != act || k.Fingerprint != print {
+	if k.Act != act || k.Fingerprint != inputPrint {
 		return "", false, domain.Errorf(domain.CodeIdempotencyReused,
 			"this idempotency key was used before for something else; use a new key for each new thing")
 	}
@@ -194,6 +207,17 @@ func found(err error, what string) error {
 // invalid is an Error about one field.
 func invalid(field, problem string) error {
 	return &domain.Error{Code: domain.CodeInvalid, Message: "the input breaks a rule", Fields: []domain.FieldError{{Field: field, Problem: problem}}}
+}
+
+// maxNote bounds reasons and comments, in characters.
+const maxNote = 1000
+
+// checkNote reports a free text that is too long, or that is not text.
+func checkNote(problems *domain.Problems, field, text string, most int) {
+	strange := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }
+	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > most || strings.ContainsFunc(text, strange) {
+		problems.Add(field, "must be text of at most %d characters", most)
+	}
 }
 
 const (

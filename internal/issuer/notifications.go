@@ -301,5 +301,11 @@ func (is *Issuer) ViewCode(ctx context.Context, caller domain.Caller, id string)
 		out = OnScreen{Link: link, Code: is.code(*next), ExpiresAt: next.CodeExpiresAt}
 		return err
 	})
-	return out, err
+	if errors.Is(err, store.ErrChanged) {
+		err = domain.Errorf(domain.CodeConflict, "the request was changed meanwhile; read it again")
+	}
+	if err != nil {
+		return OnScreen{}, err
+	}
+	return out, nil
 }

@@ -100,18 +100,22 @@ func (is *Issuer) UpdatePerson(ctx context.Context, caller domain.Caller, p doma
 		case err != nil:
 			return fmt.Errorf("update person: %w", err)
 		}
-		e := is.entry(caller, "person.update", p.ID)
-		e.PersonID = p.ID
-		if old.Status != next.Status {
-			e.Changes = map[string]domain.Change{"status": {Before: string(old.Status), After: string(next.Status)}}
-		}
-		return tx.AppendAudit(ctx, e)
+		return tx.AppendAudit(ctx, is.personUpdate(caller, old, next))
 	})
 	if err != nil {
 		return domain.Person{}, err
 	}
 	out, err := is.Store.Person(ctx, p.ID)
 	return out, found(err, "person")
+}
+
+func (is *Issuer) personUpdate(caller domain.Caller, old, next domain.Person) domain.AuditEntry {
+	e := is.entry(caller, "person.update", old.ID)
+	e.PersonID = old.ID
+	if old.Status != next.Status {
+		e.Changes = map[string]domain.Change{"status": {Before: string(old.Status), After: string(next.Status)}}
+	}
+	return e
 }
 
 // Person reads one person.

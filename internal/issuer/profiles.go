@@ -95,9 +95,7 @@ func (is *Issuer) checkProfile(in SaveProfile) (domain.ProfileOptions, error) {
 	o := in.Options
 	o.Defaults()
 	problems := domain.CheckProfile(in.Name, o)
-	if len(in.Comment) > 1000 {
-		problems.Add("comment", "is longer than 1000 characters")
-	}
+	checkNote(&problems, "comment", in.Comment, maxNote)
 	if err := problems.Err(domain.CodeInvalid, "the profile breaks a rule"); err != nil {
 		return o, err
 	}

@@ -25,10 +25,11 @@ func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context,
 			return n, err
 		}
 	}
-	if is.housekeeping.due(is.Now()) {
+	if now := is.Now(); is.housekeeping.due(now) {
 		if err := is.keepHouse(ctx); err != nil {
 			return len(ids), err
 		}
+		is.housekeeping.done(now)
 	}
 	return len(ids), nil
 }
@@ -53,9 +54,11 @@ type interval struct {
 func (i *interval) due(now time.Time) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if now.Sub(i.last) < housekeepingGap {
-		return false
-	}
+	return now.Sub(i.last) >= housekeepingGap
+}
+
+func (i *interval) done(now time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	i.last = now
-	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/failpoint"
@@ -115,7 +116,8 @@ func (is *Issuer) PreviewRequest(ctx context.Context, caller domain.Caller, in N
 // mask leaves enough of an address to recognise it.
 func mask(address string) string {
 	if local, host, ok := strings.Cut(address, "@"); ok {
-		return local[:min(1, len(local))] + "…@" + host
+		_, first := utf8.DecodeRuneInString(local)
+		return local[:first] + "…@" + host
 	}
 	if len(address) > 4 {
 		return "…" + address[len(address)-3:]

@@ -4,20 +4,18 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
-	"crypto/sha256"
+	"crypto/sha3"
 	"crypto/x509"
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/failpoint"
 	"github.com/mdocket/mdocket/internal/format"
 	"github.com/mdocket/mdocket/internal/mdoc"
-	"github.com/mdocket/mdocket/internal/oid4vci"
 	"github.com/mdocket/mdocket/internal/statuslist"
 	"github.com/mdocket/mdocket/internal/store"
 	"github.com/mdocket/mdocket/workflows/messages"
@@ -75,7 +73,10 @@ func (is *Issuer) prepare(ctx context.Context, ref messages.ActRef) (w work, don
 	if w.request, err = is.Store.Request(ctx, w.act.RequestID); err != nil {
 		return w, false, found(err, "request")
 	}
-	for _, der := range w.act.Params.Keys {
+	if len(w.act.Params.Keys) != len(w.act.Params.Thumbprints) {
+		return w, false, errors.New("read keys of act: not each has a thumbprint")
+	}
+	for i, der := range w.act.Params.Keys {
 		key, err := x509.ParsePKIXPublicKey(der)
 		if err != nil {
 			return w, false, fmt.Errorf("read key of act: %w", err)
@@ -84,12 +85,8 @@ func (is *Issuer) prepare(ctx context.Context, ref messages.ActRef) (w work, don
 		if !ok {
 			return w, false, errors.New("read key of act: not an EC key")
 		}
-		thumbprint, err := oid4vci.Thumbprint(ec)
-		if err != nil {
-			return w, false, fmt.Errorf("read key of act: %w", err)
-		}
 		w.keys = append(w.keys, ec)
-		w.copies = append(w.copies, domain.Copy{N: len(w.copies), KeyThumbprint: thumbprint, PublicKey: der})
+		w.copies = append(w.copies, domain.Copy{N: i, KeyThumbprint: w.act.Params.Thumbprints[i], PublicKey: der})
 	}
 	if w.request.State == domain.RequestIssued {
 		stored, err := is.Store.Copies(ctx, w.request.DocumentID)
@@ -118,6 +115,9 @@ func (is *Issuer) prepare(ctx context.Context, ref messages.ActRef) (w work, don
 	if w.format, ok = is.Formats.Get(w.el.profile.Options.Format); !ok {
 		return w, false, unknownFormat()
 	}
+	if err := w.format.Check(w.el.person); err != nil {
+		return w, false, err
+	}
 	until, err := is.validUntil(ctx, w.el)
 	if err != nil {
 		return w, false, err
@@ -135,18 +135,22 @@ func (is *Issuer) prepare(ctx context.Context, ref messages.ActRef) (w work, don
 
 // validUntil applies the rules of the lifetime (B3) to a document that starts now.
 func (is *Issuer) validUntil(ctx context.Context, el eligible) (time.Time, error) {
-	limit, err := is.authority.limit(ctx)
+	latest, usual, err := is.authority.limits(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
 	return domain.Lifetime{Days: el.profile.Options.LifetimeDays, RequestedDate: el.expiry, PersonMax: el.person.MaxExpiry,
-		SignerLimit: limit}.ValidUntil(is.Now())
+		SignerLimit: latest, DefaultLimit: usual}.ValidUntil(is.Now())
 }
 
 // recordIntent writes down what is about to be signed: document, serial number, keys, seeds and status indices. An earlier intent of the request
 // that was never finished is taken over: with the same keys it is used as it is, with other keys its status indices become invalid.
 func (is *Issuer) recordIntent(ctx context.Context, w *work) error {
 	return is.Store.Tx(ctx, func(tx *store.Tx) error {
+		// From here to the end of the transaction nobody else can start, end or re-send the request: an intent never outlives it unseen.
+		if _, err := tx.HoldRequest(ctx, w.request.ID, w.request.State, w.request.Generation); err != nil {
+			return fmt.Errorf("hold request: %w", err)
+		}
 		doc, copies := w.document, append([]domain.Copy(nil), w.copies...)
 		old, err := tx.DocumentOfRequest(ctx, w.request.ID)
 		switch {
@@ -168,8 +172,7 @@ func (is *Issuer) recordIntent(ctx context.Context, w *work) error {
 			if old.State != domain.DocumentPrepared {
 				return domain.Errorf(domain.CodeOfferInvalid, "the document was collected or given up")
 			}
-			if sameKeys(stored, copies) && old.DocType == doc.DocType {
-				doc.SignerID = w.signer.id
+			if sameKeys(stored, copies) && old.FormatID == doc.FormatID && old.FormatVersion == doc.FormatVersion {
 				if err := tx.ReassignIntent(ctx, doc); err != nil {
 					return fmt.Errorf("take over intent: %w", err)
 				}
@@ -266,7 +269,11 @@ func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
 	}
 	out := make([][]byte, len(w.copies))
 	for i, c := range w.copies {
-		issued, err := mdoc.Issue(mathrand.NewChaCha8(sha256.Sum256(c.Seed)), mdoc.Request{
+		stream := sha3.NewSHAKE256()
+		if _, err := stream.Write(c.Seed); err != nil {
+			return nil, fmt.Errorf("draw salts: %w", err)
+		}
+		issued, err := mdoc.Issue(stream, mdoc.Request{
 			DocType: w.document.DocType, NameSpaces: spaces, DigestAlgorithm: w.format.DigestAlgorithm, DeviceKey: w.keys[i],
 			Signed: w.document.SignedAt, ValidFrom: w.document.ValidFrom, ValidUntil: w.document.ValidUntil,
 			ExpectedUpdate: w.format.ExpectedUpdate(w.document.SignedAt, w.document.ValidUntil),
@@ -284,7 +291,15 @@ func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
 func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) error {
 	err := is.Store.Tx(ctx, func(tx *store.Tx) error {
 		now := is.Now()
-		if err := tx.Activate(ctx, w.document.ID, w.act.ID, now); err != nil {
+		// One document of a person at a time, or two of the same group could miss each other.
+		if err := tx.HoldPerson(ctx, w.document.PersonID); err != nil {
+			return fmt.Errorf("hold person: %w", err)
+		}
+		next, err := tx.HoldRequest(ctx, w.request.ID, w.request.State, w.request.Generation)
+		if err != nil {
+			return fmt.Errorf("hold request: %w", err)
+		}
+		if err := tx.Activate(ctx, w.document, now); err != nil {
 			return fmt.Errorf("activate document: %w", err)
 		}
 		for i, b := range signed {
@@ -292,7 +307,6 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 				return fmt.Errorf("store document: %w", err)
 			}
 		}
-		next := w.request
 		next.State, next.DocumentID, next.UpdatedAt = domain.RequestIssued, w.document.ID, now
 		if err := tx.MoveRequest(ctx, next, w.request.State, w.request.Generation); err != nil {
 			return fmt.Errorf("end request: %w", err)

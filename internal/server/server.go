@@ -154,8 +154,9 @@ func (s *Server) Workers() *worker.Workers {
 
 // Handler gives the API.
 func (s *Server) Handler() (http.Handler, error) {
-	return api.New(api.Deps{Issuer: s.Issuer, Access: s.Access, Metrics: s.Metrics, Log: s.Log, Ready: s.Ready,
-		Config: api.Config{BaseURL: s.cfg.BaseURL, QRBaseURL: s.cfg.QRBaseURL, TrustedProxies: s.cfg.TrustedProxies}})
+	return api.New(api.Deps{Issuer: s.Issuer, Access: s.Access, Metrics: s.Metrics, Log: s.Log, Ready: s.Ready, Now: time.Now,
+		Config: api.Config{BaseURL: s.cfg.BaseURL, QRBaseURL: s.cfg.QRBaseURL, ServerName: s.cfg.ServerName,
+			TrustedProxies: s.cfg.TrustedProxies}})
 }
 
 // Serve answers HTTP on the listener until the context ends, then lets running calls finish.

@@ -46,3 +46,11 @@ func TestCallerHasExactlyItsGrants(t *testing.T) {
 	require.Equal(t, c.AccountID, again.AccountID)
 	require.True(t, again.Machine)
 }
+
+func TestIssue(t *testing.T) {
+	f := issuertest.New(t, issuertest.Options{})
+	person, profile := f.Person(t), f.Profile(t, "mdl")
+	d := f.Issue(t, person.ID, profile.ID)
+	require.Equal(t, domain.DocumentActive, d.State)
+	require.Equal(t, person.ID, d.PersonID)
+}
