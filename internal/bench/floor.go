@@ -26,6 +26,9 @@ const (
 	floorQueue   = "bench-floor"
 	floorApprove = "approve"
 	floorCollect = "collect"
+
+	// pollers as our own workers have them, so that only the work differs.
+	pollers = 4
 )
 
 func floorStep(context.Context, string) (string, error) { return "ok", nil }
@@ -71,7 +74,7 @@ func startFloor(address string, quiet *slog.Logger) (*floor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial engine: %w", err)
 	}
-	w := worker.New(c, floorQueue, worker.Options{})
+	w := worker.New(c, floorQueue, worker.Options{MaxConcurrentWorkflowTaskPollers: pollers, MaxConcurrentActivityTaskPollers: pollers})
 	w.RegisterWorkflow(floorWorkflow)
 	w.RegisterActivityWithOptions(floorStep, activity.RegisterOptions{Name: "floorStep"})
 	if err := w.Start(); err != nil {

@@ -75,7 +75,8 @@ func (s *started) add(ctx context.Context, o Options, name string, args ...strin
 		return fmt.Errorf("start server: %w", err)
 	}
 	lines := bufio.NewScanner(out)
-	for lines.Scan() && lines.Text() != "mdocket is running" {
+	for more := true; more && lines.Text() != "mdocket is running"; {
+		more = lines.Scan()
 	}
 	took := time.Since(begun).Seconds()
 	own, children := memory(ctx, cmd.Process.Pid)

@@ -105,6 +105,24 @@ func (c *Cache) Allow(ctx context.Context, subject string, limit int, window tim
 	return false, time.Duration(rest) * time.Millisecond, nil
 }
 
+// Spent says whether Allow would refuse the next event under subject, without counting one.
+func (c *Cache) Spent(ctx context.Context, subject string, limit int) (spent bool, retryAfter time.Duration, err error) {
+	pipe := c.client.Pipeline()
+	count := pipe.Get(ctx, key("rate", subject))
+	rest := pipe.PTTL(ctx, key("rate", subject))
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return false, 0, fmt.Errorf("read rate limit: %w", err)
+	}
+	n, err := count.Int()
+	if errors.Is(err, redis.Nil) {
+		return false, 0, nil
+	}
+	if err != nil {
+		return false, 0, fmt.Errorf("read rate limit: %w", err)
+	}
+	return n >= limit && rest.Val() > 0, rest.Val(), nil
+}
+
 // countEvent returns 0, or the milliseconds until the window ends when its limit is reached. A key without an end would refuse for ever.
 var countEvent = redis.NewScript(`
 local limit, window = tonumber(ARGV[1]), ARGV[2]

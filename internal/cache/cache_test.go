@@ -231,6 +231,26 @@ func TestAllowCountsPerSubjectAndWindow(t *testing.T) {
 	})
 }
 
+func TestSpentLooksWithoutCounting(t *testing.T) {
+	onBoth(t, func(t *testing.T, b backend) {
+		look := func() bool {
+			spent, retryAfter, err := b.cache.Spent(t.Context(), "subject", 2)
+			require.NoError(t, err)
+			require.Equal(t, spent, spent && retryAfter > 0 && retryAfter <= time.Minute)
+			return spent
+		}
+		require.False(t, look())
+		for range 2 {
+			require.False(t, look())
+			ok, _, err := b.cache.Allow(t.Context(), "subject", 2, time.Minute)
+			require.NoError(t, err)
+			require.True(t, ok)
+		}
+		require.True(t, look())
+		require.True(t, look())
+	})
+}
+
 func TestAllowBeginsAgainAfterTheWindow(t *testing.T) {
 	onBoth(t, func(t *testing.T, b backend) {
 		const window = 300 * time.Millisecond

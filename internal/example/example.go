@@ -10,7 +10,6 @@ import (
 	"image/color"
 	"image/jpeg"
 	"io"
-	"math"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
@@ -58,11 +57,12 @@ func WritePeople(w io.Writer, n int) error {
 func Portrait(seed int) ([]byte, error) {
 	const w, h = 240, 320
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
-	wall := color.RGBA{uint8(170 + seed*13%60), uint8(180 + seed*7%50), 210, 255}                      //nolint:gosec // kept below 256
-	skin := color.RGBA{uint8(150 + seed*29%100), uint8(110 + seed*17%80), uint8(90 + seed*11%60), 255} //nolint:gosec // kept below 256
+	wall := color.RGBA{uint8(170 + seed*13%60), uint8(180 + seed*7%50), 210, 255}
+	skin := color.RGBA{uint8(150 + seed*29%100), uint8(110 + seed*17%80), uint8(90 + seed*11%60), 255}
 	dark := color.RGBA{50, 40, 45, 255}
 	in := func(x, y, cx, cy, rx, ry float64) bool {
-		return math.Pow((x-cx)/rx, 2)+math.Pow((y-cy)/ry, 2) <= 1
+		dx, dy := (x-cx)/rx, (y-cy)/ry
+		return dx*dx+dy*dy <= 1
 	}
 	for y := range h {
 		for x := range w {

@@ -116,17 +116,23 @@ func (is *Issuer) Redeem(ctx context.Context, preAuthorized, code, source string
 	if !is.Now().Before(r.CodeExpiresAt) {
 		return Token{}, domain.Errorf(domain.CodeOfferExpired, "the authentication code has expired; ask for a new one")
 	}
-	allowed, _, err := is.Cache.Allow(ctx, "code "+source, sourceAttempts, sourceWindow)
+	spent, wait, err := is.Cache.Spent(ctx, wrongCodes(source), sourceAttempts)
 	if err != nil {
 		is.Log.WarnContext(ctx, "rate limit not available", "error", err)
-	} else if !allowed {
-		return Token{}, domain.Errorf(domain.CodeRateLimited, "too many codes from this address; try again later")
+	} else if spent {
+		return Token{}, domain.Errorf(domain.CodeRateLimited, "too many wrong codes from this address; try again later").
+			With("retry_after", fmt.Sprint(int(wait.Seconds())+1))
 	}
 	profile, err := is.loadProfile(ctx, r.ProfileID)
 	if err != nil {
 		return Token{}, err
 	}
 	if err := is.tryCode(ctx, r, code); err != nil {
+		if c := domain.CodeOf(err); c == domain.CodeCodeWrong || c == domain.CodeCodeLocked {
+			if _, _, cacheErr := is.Cache.Allow(ctx, wrongCodes(source), sourceAttempts, sourceWindow); cacheErr != nil {
+				is.Log.WarnContext(ctx, "rate limit not available", "error", cacheErr)
+			}
+		}
 		return Token{}, err
 	}
 	failpoint.Hit("token.redeemed")
@@ -137,6 +143,9 @@ func (is *Issuer) Redeem(ctx context.Context, preAuthorized, code, source string
 func redeemedBefore() error {
 	return domain.Errorf(domain.CodeOfferInvalid, "the pre-authorized code was used")
 }
+
+// wrongCodes names the count of wrong codes from an address.
+func wrongCodes(source string) string { return "wrong codes|" + source }
 
 // tryCode spends an attempt and compares, all in one transaction.
 func (is *Issuer) tryCode(ctx context.Context, r domain.Request, code string) error {

@@ -45,6 +45,7 @@ type Engine interface {
 type Cache interface {
 	ClaimNonce(ctx context.Context, nonce, owner string, ttl time.Duration) (bool, error)
 	Allow(ctx context.Context, key string, limit int, window time.Duration) (ok bool, retryAfter time.Duration, err error)
+	Spent(ctx context.Context, key string, limit int) (spent bool, retryAfter time.Duration, err error)
 }
 
 // Config is what an operator of the server decides.

@@ -100,9 +100,9 @@ func (is *Issuer) deliver(ctx context.Context, m store.Message, to, language str
 	switch {
 	case sendErr == nil:
 	case notify.IsPermanent(sendErr):
-		attempt.Outcome, attempt.Answer, state = "refused", sendErr.Error(), store.MessageFailed
+		attempt.Outcome, attempt.Answer, state = "refused", answer(sendErr), store.MessageFailed
 	default:
-		attempt.Outcome, attempt.Answer, state = "temporary", sendErr.Error(), store.MessagePending
+		attempt.Outcome, attempt.Answer, state = "temporary", answer(sendErr), store.MessagePending
 	}
 	is.Metrics.NotificationTried(string(m.Channel), attempt.Outcome)
 	ctx = context.WithoutCancel(ctx) // what went out is recorded even when the process is stopping
@@ -119,6 +119,15 @@ func (is *Issuer) deliver(ctx context.Context, m store.Message, to, language str
 		return errUnsent
 	}
 	return nil
+}
+
+// answer gives what is kept of a failed attempt: what failed, and what the gateway said, in which internal/notify leaves no address or content.
+func answer(err error) string {
+	var failed *notify.Error
+	if errors.As(err, &failed) && failed.Answer != "" {
+		return failed.Error() + ": " + failed.Answer
+	}
+	return err.Error()
 }
 
 // send renders and hands over one message. A channel that is off or not configured is worth another try: an operator may switch it on.

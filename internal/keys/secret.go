@@ -52,7 +52,7 @@ func NewSecret(secret []byte) (*Secret, error) {
 // Errors: [ErrNotFound], [ErrSecretLength], [ErrSecretPermissions] when the file is open to others. A file of root may be
 // readable by its group, which is how mounted secrets reach a process that does not run as root.
 func LoadSecret(path string) (*Secret, error) {
-	file, err := os.Open(path) //nolint:gosec // the path is the operator's setting
+	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("load server secret: %w", ErrNotFound)
 	}

@@ -221,10 +221,10 @@ func readString(b []byte, want byte) (content, rest []byte, err error) {
 	if major != want {
 		return nil, nil, errors.New("string of another type expected")
 	}
-	if length > uint64(len(b)-size) {
+	if length > uint64(len(b)-size) { //nolint:gosec // size was read from b
 		return nil, nil, errTruncated
 	}
-	end := size + int(length)
+	end := size + int(length) //nolint:gosec // bounded by len(b)
 	return b[size:end], b[end:], nil
 }
 

@@ -107,7 +107,9 @@ func Build(bits int, entries uint64, statuses iter.Seq2[uint64, Status]) (*List,
 func (l *List) Bits() int { return l.bits }
 
 // Len is the number of entries.
-func (l *List) Len() uint64 { return uint64(len(l.packed)) * 8 / uint64(l.bits) }
+func (l *List) Len() uint64 {
+	return uint64(len(l.packed)) * 8 / uint64(l.bits) //nolint:gosec // bits are 1, 2, 4 or 8
+}
 
 // Get returns the status at the index, or ErrIndex.
 func (l *List) Get(index uint64) (Status, error) {
@@ -138,7 +140,7 @@ func (l *List) locate(index uint64) (at uint64, shift uint, err error) {
 	if index >= l.Len() {
 		return 0, 0, fmt.Errorf("%w: index %d of %d", ErrIndex, index, l.Len())
 	}
-	bit := index * uint64(l.bits)
+	bit := index * uint64(l.bits) //nolint:gosec // bits are 1, 2, 4 or 8
 	return bit / 8, uint(bit % 8), nil
 }
 
@@ -170,7 +172,7 @@ func Decompress(bits int, lst []byte, maxEntries uint64) (*List, error) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	limit := packedSize(bits, orDefault(maxEntries))
-	packed, err := io.ReadAll(io.LimitReader(reader, int64(limit)+1))
+	packed, err := io.ReadAll(io.LimitReader(reader, int64(limit)+1)) //nolint:gosec // bounded by the capacity of a list
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
@@ -196,7 +198,9 @@ func orDefault(maxEntries uint64) uint64 {
 func validBits(bits int) bool { return bits == 1 || bits == 2 || bits == 4 || bits == 8 }
 
 // packedSize is the number of octets that so many entries take.
-func packedSize(bits int, entries uint64) uint64 { return (entries*uint64(bits) + 7) / 8 }
+func packedSize(bits int, entries uint64) uint64 {
+	return (entries*uint64(bits) + 7) / 8 //nolint:gosec // bits are 1, 2, 4 or 8
+}
 
 // Aggregation is the document that lists the URIs of an issuer's status list tokens (draft clause 9.3). It is served as
 // application/json.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"time"
 
 	"github.com/emersion/go-message"
@@ -39,7 +39,7 @@ func (m *Mailbox) newSMTPServer() *smtp.Server {
 	// Loopback without TLS is what the standalone mode uses; with TLS the password has to wait for it.
 	server.AllowInsecureAuth = m.opts.TLS == nil
 	// The server would log addresses of messages it cannot handle.
-	server.ErrorLog = log.New(io.Discard, "", 0)
+	server.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	if !m.opts.ImplicitTLS {
 		server.TLSConfig = m.opts.TLS
 	}

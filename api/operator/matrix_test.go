@@ -1,0 +1,283 @@
+package operator_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+
+	"github.com/mdocket/mdocket/api"
+	"github.com/mdocket/mdocket/api/problem"
+	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/issuer/issuertest"
+)
+
+// sample is a good call of one operation; the path has an id that exists where it takes one.
+type sample struct {
+	method, path string
+	body         any
+	header       []string
+	unknown      string              // the same path with an id that does not exist; empty = it takes none
+	open         bool                // needs no permission
+	needs        domain.Permission   // the permission that alone opens it
+	also         []domain.Permission // further ones that do
+}
+
+const nobody = "01890000-0000-7000-8000-000000000000"
+
+// samples has a good call for every operation but sign-in.
+func (s *server) samples(t testing.TB) map[string]sample {
+	t.Helper()
+	person := s.Person(t)
+	profile := s.Profile(t, "sample")
+	approved := s.Profile(t, "sample-approved", func(o *domain.ProfileOptions) { o.ValidateIssuance = true })
+	account := s.Caller(t, "sample-account", "", issuertest.Grants{})
+	requester := s.Token(t, s.Caller(t, "sample-requester", "", issuertest.All(domain.PermRequest)))
+	ask := func(profileID string) string {
+		return text(t, s.call(t, requester, http.MethodPost, "/v1/requests", map[string]any{"person_id": person.ID, "profile_id": profileID}).
+			object(t, http.StatusCreated), "id")
+	}
+	role := text(t, s.call(t, s.admin, http.MethodPost, "/v1/roles", map[string]any{"name": "sample-role", "permissions": []string{"audit"}}).
+		object(t, http.StatusCreated), "id")
+	key := text(t, s.call(t, s.admin, http.MethodPost, "/v1/accounts/"+account.AccountID+"/api-keys", map[string]any{"label": "sample"}).
+		object(t, http.StatusOK+1), "id")
+	toCancel, toDisable, toEnable := s.Issue(t, person.ID, profile.ID), s.Issue(t, person.ID, profile.ID), s.Issue(t, person.ID, profile.ID)
+	s.call(t, s.admin, http.MethodPost, "/v1/documents/"+toEnable.ID+"/disable", map[string]any{"reason": "lost"}).object(t, http.StatusOK)
+	settings := s.call(t, s.admin, http.MethodGet, "/v1/settings", nil).object(t, http.StatusOK)
+	of := func(path, id, rest string) (string, string) { return path + id + rest, path + nobody + rest }
+
+	out := map[string]sample{
+		"sign-out":        {method: http.MethodDelete, path: "/v1/sessions/current", open: true},
+		"me":              {method: http.MethodGet, path: "/v1/me", open: true},
+		"create-account":  {method: http.MethodPost, path: "/v1/accounts", body: map[string]any{"name": "fresh"}, needs: domain.PermRoles},
+		"list-accounts":   {method: http.MethodGet, path: "/v1/accounts", needs: domain.PermRoles},
+		"create-role":     {method: http.MethodPost, path: "/v1/roles", body: map[string]any{"name": "fresh", "permissions": []string{}}, needs: domain.PermRoles},
+		"list-roles":      {method: http.MethodGet, path: "/v1/roles", needs: domain.PermRoles},
+		"create-person":   {method: http.MethodPost, path: "/v1/people", body: personBody(), needs: domain.PermPeopleWrite},
+		"list-people":     {method: http.MethodGet, path: "/v1/people", needs: domain.PermPeopleRead},
+		"search-people":   {method: http.MethodPost, path: "/v1/people/search", body: map[string]any{}, needs: domain.PermPeopleRead},
+		"import-people":   {method: http.MethodPost, path: "/v1/people/import", body: "given_name,family_name\nA,B\n", header: []string{"Content-Type", "text/csv"}, needs: domain.PermPeopleWrite},
+		"create-profile":  {method: http.MethodPost, path: "/v1/profiles", body: profileBody("fresh"), needs: domain.PermProfilesWrite},
+		"list-profiles":   {method: http.MethodGet, path: "/v1/profiles", needs: domain.PermProfilesRead},
+		"list-formats":    {method: http.MethodGet, path: "/v1/formats", needs: domain.PermProfilesRead},
+		"create-request":  {method: http.MethodPost, path: "/v1/requests", body: map[string]any{"person_id": person.ID, "profile_id": profile.ID}, needs: domain.PermRequest},
+		"preview-request": {method: http.MethodPost, path: "/v1/requests/preview", body: map[string]any{"person_id": person.ID, "profile_id": profile.ID}, needs: domain.PermRequest},
+		"list-requests":   {method: http.MethodGet, path: "/v1/requests", needs: domain.PermRequest, also: []domain.Permission{domain.PermApprove, domain.PermRequestSelf}},
+		"list-reviews":    {method: http.MethodGet, path: "/v1/reviews", needs: domain.PermApprove},
+		"list-documents":  {method: http.MethodGet, path: "/v1/documents", needs: domain.PermDocumentsRead},
+		"get-settings":    {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
+		"change-settings": {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
+		"list-audit":      {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
+		"verify-audit":    {method: http.MethodGet, path: "/v1/audit/verification", needs: domain.PermAudit},
+	}
+	add := func(id, method, path, thing, rest string, body any, needs domain.Permission, also ...domain.Permission) {
+		known, unknown := of(path, thing, rest)
+		out[id] = sample{method: method, path: known, unknown: unknown, body: body, needs: needs, also: also}
+	}
+	get, post, put := http.MethodGet, http.MethodPost, http.MethodPut
+	add("get-account", get, "/v1/accounts/", account.AccountID, "", nil, domain.PermRoles)
+	add("change-account", http.MethodPatch, "/v1/accounts/", account.AccountID, "", map[string]any{"email": "new@issuer.example"}, domain.PermRoles)
+	add("assign-roles", put, "/v1/accounts/", account.AccountID, "/roles", map[string]any{"roles": []any{}}, domain.PermRoles)
+	add("create-api-key", post, "/v1/accounts/", account.AccountID, "/api-keys", map[string]any{"label": "fresh"}, domain.PermRoles)
+	add("list-api-keys", get, "/v1/accounts/", account.AccountID, "/api-keys", nil, domain.PermRoles)
+	add("revoke-api-key", http.MethodDelete, "/v1/accounts/"+account.AccountID+"/api-keys/", key, "", nil, domain.PermRoles)
+	add("change-role", put, "/v1/roles/", role, "", map[string]any{"name": "sample-role", "permissions": []string{"keys"}}, domain.PermRoles)
+	add("get-person", get, "/v1/people/", person.ID, "", nil, domain.PermPeopleRead)
+	body := personBody()
+	body["version"] = 1
+	add("change-person", put, "/v1/people/", s.Person(t).ID, "", body, domain.PermPeopleWrite)
+	add("put-image", put, "/v1/people/", person.ID, "/images/signature", issuertest.Portrait(), domain.PermPeopleWrite)
+	image := out["put-image"]
+	image.header = []string{"Content-Type", "image/jpeg"}
+	out["put-image"] = image
+	add("get-image", get, "/v1/people/", person.ID, "/images/portrait", nil, domain.PermPeopleRead)
+	add("get-profile", get, "/v1/profiles/", profile.ID, "", nil, domain.PermProfilesRead)
+	change := profileBody("")
+	delete(change, "name")
+	change["version"] = 1
+	add("change-profile", put, "/v1/profiles/", profile.ID, "", change, domain.PermProfilesWrite)
+	add("list-profile-versions", get, "/v1/profiles/", profile.ID, "/versions", nil, domain.PermProfilesRead)
+	add("get-format", get, "/v1/formats/", "iso-mdl", "", nil, domain.PermProfilesRead)
+	request := ask(profile.ID)
+	seen := []domain.Permission{domain.PermApprove}
+	add("get-request", get, "/v1/requests/", request, "", nil, domain.PermRequest, seen...)
+	add("get-request-timeline", get, "/v1/requests/", request, "/timeline", nil, domain.PermRequest, seen...)
+	add("list-request-messages", get, "/v1/requests/", request, "/messages", nil, domain.PermRequest, seen...)
+	add("approve-request", post, "/v1/requests/", ask(approved.ID), "/approve", map[string]any{}, domain.PermApprove)
+	add("reject-request", post, "/v1/requests/", ask(approved.ID), "/reject", map[string]any{"reason": "no"}, domain.PermApprove)
+	add("cancel-request", post, "/v1/requests/", ask(profile.ID), "/cancel", map[string]any{}, domain.PermRequest)
+	add("resend-request", post, "/v1/requests/", ask(profile.ID), "/resend", nil, domain.PermRequest)
+	add("view-code", post, "/v1/requests/", ask(profile.ID), "/code", nil, domain.PermViewCode)
+	add("get-document", get, "/v1/documents/", toCancel.ID, "", nil, domain.PermDocumentsRead)
+	add("get-document-history", get, "/v1/documents/", toCancel.ID, "/history", nil, domain.PermDocumentsRead)
+	add("disable-document", post, "/v1/documents/", toDisable.ID, "/disable", map[string]any{"reason": "lost"}, domain.PermDisable)
+	add("enable-document", post, "/v1/documents/", toEnable.ID, "/enable", map[string]any{}, domain.PermDisable)
+	add("cancel-document", post, "/v1/documents/", toCancel.ID, "/cancel", map[string]any{"reason": "stolen"}, domain.PermCancel)
+	return out
+}
+
+func personBody() map[string]any {
+	return map[string]any{"given_name": "Ada", "family_name": "Beispiel", "email": "ada@holder.example", "birth_date": "1985-12-10"}
+}
+
+func profileBody(name string) map[string]any {
+	return map[string]any{"name": name, "comment": "first", "options": map[string]any{"display_name": "Licence", "format": "iso-mdl",
+		"notification_scheme": "code_by_email"}}
+}
+
+// operations reads the ids of all operations from the OpenAPI document.
+func operations(t testing.TB) []string {
+	t.Helper()
+	document, err := api.Document()
+	require.NoError(t, err)
+	var d struct {
+		Paths map[string]map[string]struct {
+			OperationID string `yaml:"operationId"`
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(document, &d))
+	var ids []string
+	for _, methods := range d.Paths {
+		for _, op := range methods {
+			ids = append(ids, op.OperationID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (s *server) sampleCall(t testing.TB, token string, c sample, path string) answer {
+	t.Helper()
+	return s.call(t, token, c.method, path, c.body, c.header...)
+}
+
+func TestPermissionMatrix(t *testing.T) {
+	s := newServer(t)
+	samples := s.samples(t)
+	require.Equal(t, operations(t), sortedKeys(samples, "sign-in"), "every operation has a sample")
+
+	none := s.Token(t, s.Caller(t, "without-any", "", issuertest.Grants{}))
+	everythingOwn := issuertest.Grants{}
+	for _, p := range domain.Permissions() {
+		everythingOwn[p] = domain.ScopeSelf
+	}
+	own := s.Token(t, s.Caller(t, "with-own-scope", "", everythingOwn))
+	for id, c := range samples {
+		t.Run(id, func(t *testing.T) {
+			s.changesNothing(t, func() {
+				p := s.sampleCall(t, "", c, c.path)
+				p.refused(t, domain.CodeUnauthenticated)
+				require.Equal(t, "Bearer", p.header.Get("WWW-Authenticate"))
+				s.sampleCall(t, "mdk_"+nobody+"_guess", c, c.path).refused(t, domain.CodeUnauthenticated)
+				if c.open {
+					return
+				}
+				s.sampleCall(t, none, c, c.path).refused(t, domain.CodeForbidden)
+				// Scope self reaches nothing of others: an empty list, not found, or forbidden where the act concerns no person.
+				if a := s.sampleCall(t, own, c, c.path); a.status != http.StatusOK {
+					require.Contains(t, []int{http.StatusForbidden, http.StatusNotFound}, a.status, string(a.body))
+				}
+				if c.unknown != "" {
+					s.sampleCall(t, s.admin, c, c.unknown).refused(t, domain.CodeNotFound)
+				}
+			})
+		})
+	}
+	for id, c := range samples {
+		for i, p := range append([]domain.Permission{c.needs}, c.also...) {
+			if c.open {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s with %s alone", id, p), func(t *testing.T) {
+				token := s.Token(t, s.Caller(t, strings.ReplaceAll(fmt.Sprintf("%s-%d", id, i), "_", "-"), "", issuertest.All(p)))
+				a := s.sampleCall(t, token, c, c.path)
+				require.Less(t, a.status, 300, string(a.body))
+				require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+			})
+		}
+	}
+}
+
+func sortedKeys(samples map[string]sample, more ...string) []string {
+	out := more
+	for id := range samples {
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestBearerTokens(t *testing.T) {
+	s := newServer(t)
+	for name, header := range map[string]string{
+		"none":         "",
+		"basic":        "Basic YWRtaW46YWRtaW4=",
+		"scheme alone": "Bearer",
+		"empty":        "Bearer ",
+		"not ours":     "Bearer abc",
+		"no secret":    "Bearer mdk_" + nobody,
+		"session":      "Bearer mds_unknown",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.call(t, "", http.MethodGet, "/v1/me", nil, "Authorization", header).refused(t, domain.CodeUnauthenticated)
+		})
+	}
+	s.call(t, "", http.MethodGet, "/v1/me", nil, "Authorization", "bearer "+s.admin).object(t, http.StatusOK)
+}
+
+func TestWhatNoOperationTakes(t *testing.T) {
+	s := newServer(t)
+	for name, c := range map[string]struct {
+		method, path, body string
+		header             []string
+		code               domain.Code
+	}{
+		"no body":           {http.MethodPost, "/v1/people", "", nil, problem.CodeMalformed},
+		"not JSON":          {http.MethodPost, "/v1/people", `{"given_name": "Erika`, nil, problem.CodeMalformed},
+		"two values":        {http.MethodPost, "/v1/people", `{} {}`, nil, problem.CodeMalformed},
+		"not UTF-8":         {http.MethodPost, "/v1/people", "{\"given_name\": \"\xff\"}", nil, problem.CodeMalformed},
+		"NUL":               {http.MethodPost, "/v1/people", `{"given_name": "a\u0000b"}`, nil, problem.CodeMalformed},
+		"NUL in path":       {http.MethodGet, "/v1/people/a%00b", "", nil, problem.CodeMalformed},
+		"NUL in query":      {http.MethodGet, "/v1/documents?serial=%00", "", nil, problem.CodeMalformed},
+		"not UTF-8 in path": {http.MethodGet, "/v1/people/%ff", "", nil, problem.CodeMalformed},
+		"form":              {http.MethodPost, "/v1/people", "given_name=a", []string{"Content-Type", "application/x-www-form-urlencoded"}, problem.CodeUnsupportedMediaType},
+		"text":              {http.MethodPost, "/v1/people", "{}", []string{"Content-Type", "text/plain"}, problem.CodeUnsupportedMediaType},
+		"too large":         {http.MethodPost, "/v1/people", `{"given_name": "` + strings.Repeat("a", 3<<20) + `"}`, nil, problem.CodeTooLarge},
+		"large for JSON":    {http.MethodPost, "/v1/people", `{"given_name": "` + strings.Repeat("a", 1<<20) + `"}`, nil, problem.CodeTooLarge},
+		"a list":            {http.MethodPost, "/v1/people", `[]`, nil, domain.CodeInvalid},
+		"null":              {http.MethodPost, "/v1/people", `null`, nil, domain.CodeInvalid},
+		"unknown member":    {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b", "shoe_size": 4711}`, nil, domain.CodeInvalid},
+		"other case":        {http.MethodPost, "/v1/people", `{"Given_Name": "a", "family_name": "b"}`, nil, domain.CodeInvalid},
+		"unknown parameter": {http.MethodGet, "/v1/people?family_name=Mustermann", "", nil, domain.CodeInvalid},
+		"limit not number":  {http.MethodGet, "/v1/people?limit=many", "", nil, domain.CodeInvalid},
+		"limit too large":   {http.MethodGet, "/v1/people?limit=501", "", nil, domain.CodeInvalid},
+		"limit zero":        {http.MethodGet, "/v1/people?limit=0", "", nil, domain.CodeInvalid},
+		"after not an id":   {http.MethodGet, "/v1/people?after=x", "", nil, domain.CodeInvalid},
+		"bad key":           {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b"}`, []string{"Idempotency-Key", "a b"}, domain.CodeInvalid},
+		"bad key bytes":     {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b"}`, []string{"Idempotency-Key", "\xff"}, domain.CodeInvalid},
+		"long id":           {http.MethodGet, "/v1/people/" + strings.Repeat("a", 65), "", nil, domain.CodeInvalid},
+		"no such path":      {http.MethodGet, "/v1/nothing", "", nil, domain.CodeNotFound},
+		"no such method":    {http.MethodDelete, "/v1/people", "", nil, problem.CodeMethodNotAllowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.changesNothing(t, func() {
+				var body any
+				if c.body != "" {
+					body = c.body
+				}
+				a := s.call(t, s.admin, c.method, c.path, body, c.header...)
+				p := a.refused(t, c.code)
+				for _, sent := range []string{"Erika", "Mustermann", "4711", "many"} {
+					require.NotContains(t, string(a.body), sent)
+				}
+				if c.code == domain.CodeInvalid {
+					require.NotEmpty(t, p.Errors)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,261 @@
+package domain_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mdocket/mdocket/internal/domain"
+)
+
+func fields(ps domain.Problems) []string {
+	out := make([]string, len(ps))
+	for i, p := range ps {
+		out[i] = p.Field
+	}
+	return out
+}
+
+func TestSettingsCheck(t *testing.T) {
+	require.Empty(t, domain.DefaultSettings().Check())
+	secs := func(n int64) domain.Seconds { return domain.Seconds(time.Duration(n) * time.Second) }
+	for name, c := range map[string]struct {
+		change func(s *domain.Settings)
+		want   []string
+	}{
+		"complexity":             {func(s *domain.Settings) { s.AuthenticationCodeComplexity = "04-99N" }, []string{"authentication_code_complexity"}},
+		"letters in codes":       {func(s *domain.Settings) { s.AuthenticationCodeComplexity = "04-08U" }, []string{"authentication_code_complexity"}},
+		"no attempts":            {func(s *domain.Settings) { s.AuthenticationCodeAttempts = 0 }, []string{"authentication_code_attempts"}},
+		"21 attempts":            {func(s *domain.Settings) { s.AuthenticationCodeAttempts = 21 }, []string{"authentication_code_attempts"}},
+		"20 attempts":            {func(s *domain.Settings) { s.AuthenticationCodeAttempts = 20 }, nil},
+		"code never expires":     {func(s *domain.Settings) { s.AuthenticationCodeLifetime = 0 }, nil},
+		"code lifetime short":    {func(s *domain.Settings) { s.AuthenticationCodeLifetime = secs(59) }, []string{"authentication_code_lifetime"}},
+		"code lifetime long":     {func(s *domain.Settings) { s.AuthenticationCodeLifetime = secs(366*86400 + 1) }, []string{"authentication_code_lifetime"}},
+		"screen code never ends": {func(s *domain.Settings) { s.ScreenCodeLifetime = 0 }, []string{"screen_code_lifetime"}},
+		"screen code too long":   {func(s *domain.Settings) { s.ScreenCodeLifetime = secs(3601) }, []string{"screen_code_lifetime"}},
+		"no deadlines": {func(s *domain.Settings) { s.ApprovalDeadline, s.CollectionDeadline = 0, 0 },
+			[]string{"approval_deadline", "collection_deadline"}},
+		"no reminders":       {func(s *domain.Settings) { s.ApprovalReminder = 0 }, nil},
+		"reminders too rare": {func(s *domain.Settings) { s.ApprovalReminder = secs(366*86400 + 1) }, []string{"approval_reminder"}},
+		"SMS without e-mail": {func(s *domain.Settings) { s.EmailEnabled = false }, []string{"sms_enabled"}},
+		"neither channel":    {func(s *domain.Settings) { s.EmailEnabled, s.SMSEnabled = false, false }, nil},
+		"e-mail without SMS": {func(s *domain.Settings) { s.SMSEnabled = false }, nil},
+		"everything at once": {func(s *domain.Settings) { *s = domain.Settings{SMSEnabled: true} }, []string{
+			"authentication_code_complexity", "authentication_code_attempts", "screen_code_lifetime", "approval_deadline",
+			"collection_deadline", "sms_enabled"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := domain.DefaultSettings()
+			c.change(&s)
+			require.ElementsMatch(t, c.want, fields(s.Check()))
+		})
+	}
+}
+
+func TestSettingsJSON(t *testing.T) {
+	form, err := json.Marshal(domain.DefaultSettings())
+	require.NoError(t, err)
+	require.Contains(t, string(form), `"screen_code_lifetime":120,`)
+	var back domain.Settings
+	require.NoError(t, json.Unmarshal(form, &back))
+	require.Equal(t, domain.DefaultSettings(), back)
+
+	for _, bad := range []string{`-1`, `1.5`, `"120"`, `null`, `true`, `{}`, `1e3`, `316224001`, `99999999999999999999`} {
+		err := json.Unmarshal([]byte(`{"authentication_code_lifetime":`+bad+`}`), &domain.Settings{})
+		require.ErrorContains(t, err, "read seconds", bad)
+	}
+}
+
+func FuzzSeconds(f *testing.F) {
+	for _, seed := range []string{"0", "120", "-1", "null", "1e2", "316224000"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, form []byte) {
+		var s domain.Seconds
+		if json.Unmarshal(form, &s) != nil {
+			return
+		}
+		require.GreaterOrEqual(t, s, domain.Seconds(0))
+		again, err := json.Marshal(s)
+		require.NoError(t, err)
+		var back domain.Seconds
+		require.NoError(t, json.Unmarshal(again, &back))
+		require.Equal(t, s, back)
+	})
+}
+
+func TestPersonCheck(t *testing.T) {
+	good := domain.Person{GivenName: "Ada", FamilyName: "Ümlaut-李", Status: domain.PersonActive, BirthDate: "1990-02-28", Language: "de-CH",
+		Attributes: map[string]any{"sex": 2.0}}
+	require.Empty(t, good.Check())
+
+	long := strings.Repeat("ä", 151)
+	many := map[string]any{}
+	for i := range 201 {
+		many[fmt.Sprint(i)] = i
+	}
+	bad := domain.Person{ExternalID: long, LogonName: "a\x00b", GivenName: " ", FamilyName: "\xff", Group: "a\nb", ExternalMobileID: long,
+		BirthDate: "1.2.1990", MaxExpiry: "2026-02-30", Status: "gone", Language: "x\x00y", Attributes: many}
+	require.ElementsMatch(t, []string{"external_id", "logon_name", "given_name", "family_name", "group", "external_mobile_id", "birth_date",
+		"max_expiry", "status", "language", "attributes"}, fields(bad.Check()), "every problem is named")
+	for _, p := range bad.Check() {
+		require.NotContains(t, p.Problem, "ä", "no value is repeated")
+	}
+
+	for name, attributes := range map[string]map[string]any{"empty": {"": 1}, "space": {"a b": 1}, "long": {strings.Repeat("a", 101): 1}} {
+		p := good
+		p.Attributes = attributes
+		require.Equal(t, []string{"attributes"}, fields(p.Check()), name)
+	}
+	for _, language := range []string{"", "en", "de-CH", "zh-Hant-TW", "sl-rozaj-biske-1994"} {
+		p := good
+		p.Language = language
+		require.Empty(t, p.Check(), language)
+	}
+	for _, language := range []string{"e", "en_US", "en-", "-en", "en us", "germanlanguage", strings.Repeat("a", 36)} {
+		p := good
+		p.Language = language
+		require.Equal(t, []string{"language"}, fields(p.Check()), language)
+	}
+	p := good
+	p.GivenName = strings.Repeat("ä", 150)
+	require.Empty(t, p.Check(), "150 characters, not bytes")
+}
+
+func TestProfileCheck(t *testing.T) {
+	good := domain.ProfileOptions{DisplayName: "Driving licence", Format: "iso-mdl"}
+	good.Defaults()
+	require.Equal(t, domain.ProfileOptions{DisplayName: "Driving licence", Format: "iso-mdl", NotificationScheme: domain.NotifyDefault,
+		OnReissue: domain.ReissueDisable, MaxCopies: 1}, good)
+	require.Empty(t, domain.CheckProfile("mdl", good))
+	kept := domain.ProfileOptions{NotificationScheme: domain.NotifyNone, OnReissue: domain.ReissueKeep, MaxCopies: 7}
+	same := kept
+	same.Defaults()
+	require.Equal(t, kept, same, "what was said stays")
+
+	require.ElementsMatch(t, []string{"name", "display_name", "format", "notification_scheme", "on_reissue", "lifetime_days", "max_copies",
+		"credential_group"}, fields(domain.CheckProfile("-x", domain.ProfileOptions{NotificationScheme: "pigeon", OnReissue: "burn",
+		LifetimeDays: -1, MaxCopies: 31, CredentialGroup: "a\x07"})))
+	for _, name := range []string{"", "Mdl", "m dl", ".mdl", "mdl/1", strings.Repeat("a", 64), "mdl\n"} {
+		require.Equal(t, []string{"name"}, fields(domain.CheckProfile(name, good)), "%q", name)
+	}
+}
+
+func TestDeliveries(t *testing.T) {
+	link := domain.Delivery{Channel: domain.ChannelEmail, Kind: domain.MessageCollectionLink}
+	email := domain.Delivery{Channel: domain.ChannelEmail, Kind: domain.MessageAuthenticationCode}
+	sms := domain.Delivery{Channel: domain.ChannelSMS, Kind: domain.MessageAuthenticationCode}
+	for scheme, want := range map[domain.NotificationScheme][]domain.Delivery{
+		domain.NotifyDefault: {link, email, sms}, domain.NotifyCodeByEmail: {link, email}, domain.NotifyCodeBySMS: {link, sms},
+		domain.NotifyNone: nil,
+	} {
+		require.Equal(t, want, scheme.Deliveries(), scheme)
+		require.True(t, scheme.Valid())
+	}
+	require.False(t, domain.NotificationScheme("pigeon").Valid())
+	require.Empty(t, domain.NotificationScheme("pigeon").Deliveries())
+}
+
+func TestAuditChain(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
+	entry := domain.AuditEntry{Seq: 7, At: at, Actor: "a", Action: "b", Subject: "c", PersonID: "d", RequestID: "e", DocumentID: "f", Channel: "g",
+		Reason: "h", Notes: "i", Changes: map[string]domain.Change{"state": {Before: "x", After: "y"}}, Hash: "ignored"}
+	want := entry.Chain("previous")
+	require.Len(t, want, 64)
+	require.Equal(t, want, entry.Chain("previous"))
+	require.NotEqual(t, want, entry.Chain("another"), "the entry before is part of it")
+
+	// Each field changed, one at a time; a field that is added later and not hashed fails here.
+	for i := range reflect.TypeFor[domain.AuditEntry]().NumField() {
+		field := reflect.TypeFor[domain.AuditEntry]().Field(i)
+		changed := entry
+		v := reflect.ValueOf(&changed).Elem().Field(i)
+		switch v.Interface().(type) {
+		case string:
+			v.SetString(v.String() + "!")
+		case int64:
+			v.SetInt(8)
+		case time.Time:
+			v.Set(reflect.ValueOf(at.Add(time.Microsecond)))
+		case map[string]domain.Change:
+			v.Set(reflect.ValueOf(map[string]domain.Change{"state": {Before: "x", After: "z"}}))
+		default:
+			t.Fatalf("no change known for %s", field.Name)
+		}
+		if field.Name == "Hash" {
+			require.Equal(t, want, changed.Chain("previous"))
+			continue
+		}
+		require.NotEqual(t, want, changed.Chain("previous"), field.Name)
+	}
+
+	// What a database may make of an entry without changing it.
+	same := entry
+	same.At = at.In(time.FixedZone("x", 3600)).Add(999 * time.Nanosecond)
+	require.Equal(t, want, same.Chain("previous"))
+	none, empty := entry, entry
+	none.Changes, empty.Changes = nil, map[string]domain.Change{}
+	require.Equal(t, none.Chain(""), empty.Chain(""))
+}
+
+func TestScope(t *testing.T) {
+	order := []domain.Scope{domain.ScopeNone, domain.ScopeSelf, domain.ScopeAll}
+	for i, a := range order {
+		require.True(t, a.Valid())
+		for j, b := range order {
+			require.Equal(t, order[max(i, j)], a.Wider(b), "%s and %s", a, b)
+		}
+	}
+	require.False(t, domain.Scope("").Valid())
+	require.False(t, domain.Scope("galaxy").Valid())
+	require.Equal(t, domain.ScopeAll, domain.Scope("").Wider(domain.ScopeAll))
+}
+
+func TestCallerReach(t *testing.T) {
+	with := func(s domain.Scope, personID string) domain.Caller {
+		return domain.Caller{AccountID: "a", PersonID: personID, Grants: map[domain.Permission]domain.Scope{domain.PermCancel: s}}
+	}
+	for name, c := range map[string]struct {
+		caller domain.Caller
+		person string
+		want   domain.Code // empty = allowed
+	}{
+		"all, anybody":              {with(domain.ScopeAll, ""), "p", ""},
+		"all, nobody":               {with(domain.ScopeAll, ""), "", ""},
+		"self, oneself":             {with(domain.ScopeSelf, "p"), "p", ""},
+		"self, another":             {with(domain.ScopeSelf, "p"), "q", domain.CodeNotFound},
+		"self, without a person":    {with(domain.ScopeSelf, ""), "p", domain.CodeNotFound},
+		"self, nobody and nobody":   {with(domain.ScopeSelf, ""), "", domain.CodeNotFound},
+		"none":                      {with(domain.ScopeNone, "p"), "p", domain.CodeForbidden},
+		"unknown scope":             {with("galaxy", "p"), "p", domain.CodeNotFound},
+		"no grant":                  {domain.Caller{PersonID: "p"}, "p", domain.CodeForbidden},
+		"the system has no rights":  {domain.System(), "p", domain.CodeForbidden},
+		"another permission's none": {domain.Caller{Grants: map[domain.Permission]domain.Scope{domain.PermDisable: domain.ScopeAll}}, "p", domain.CodeForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := c.caller.NeedFor(domain.PermCancel, c.person)
+			require.Equal(t, c.want == "", c.caller.Reaches(domain.PermCancel, c.person))
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.Equal(t, c.want, domain.CodeOf(err))
+			require.Equal(t, c.want == domain.CodeForbidden, !c.caller.Has(domain.PermCancel))
+		})
+	}
+}
+
+func TestPermissions(t *testing.T) {
+	seen := map[domain.Permission]bool{}
+	for _, p := range domain.Permissions() {
+		require.True(t, p.Valid())
+		require.False(t, seen[p])
+		seen[p] = true
+	}
+	require.False(t, domain.Permission("everything").Valid())
+}

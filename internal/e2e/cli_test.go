@@ -1,0 +1,100 @@
+package e2e_test
+
+import (
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Mistakes in the arguments end with code 2, one line that says what is wrong and one that says where help is.
+func TestWrongArguments(t *testing.T) {
+	for name, args := range map[string][]string{
+		"unknown command":         {"isue"},
+		"unknown subcommand":      {"audit", "repair"},
+		"unknown flag":            {"demo", "--fast"},
+		"flag without its value":  {"verify", "--roots"},
+		"value of the wrong type": {"bench", "--rounds", "many"},
+		"argument too many":       {"migrate", "now"},
+		"argument missing":        {"wallet", "collect"},
+		"required flag missing":   {"verify", "go.mod"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if args[0] == "verify" && args[1] == "go.mod" {
+				args = []string{"verify", filepath.Join(root, "go.mod")}
+			}
+			got := run(t, cleanEnv(), program(t), args...)
+			require.Equal(t, 2, got.code, got.stderr)
+			require.Empty(t, got.stdout)
+			require.Regexp(t, "^mdocket: [^\n]+\nmdocket: see `mdocket help`\n$", got.stderr)
+		})
+	}
+}
+
+// What cannot be done ends with code 1 and one line.
+func TestFailures(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	garbage := file("garbage.cbor", "\xa2\x6anot a document")
+	empty := file("empty.cbor", "")
+	roots := file("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("not a certificate")})))
+	missing := filepath.Join(dir, "missing")
+	newDatabase := filepath.Join(dir, "new.db")
+	for name, args := range map[string][]string{
+		"verify a missing file":              {"verify", missing, "--roots", roots},
+		"verify with missing roots":          {"verify", garbage, "--roots", missing},
+		"verify with broken roots":           {"verify", garbage, "--roots", roots},
+		"verify with unreachable roots":      {"verify", garbage, "--roots", "http://127.0.0.1:1/pki/iaca.pem"},
+		"audit without a database":           {"audit", "verify"},
+		"migrate without a database":         {"migrate"},
+		"audit of a missing database":        {"audit", "verify", "--database", "sqlite:" + newDatabase},
+		"audit of an unreachable database":   {"audit", "verify", "--database", "postgres://127.0.0.1:1/none?sslmode=disable"},
+		"audit of an unknown kind":           {"audit", "verify", "--database", "mysql:none"},
+		"audit of what is not a database":    {"audit", "verify", "--database", "sqlite:" + garbage},
+		"api without its configuration file": {"api", "--config", missing},
+		"worker with a broken file":          {"worker", "--config", file("broken.yaml", "listen: [")},
+		"show a document that is not there":  {"wallet", "show", "none", "--dir", filepath.Join(dir, "wallet")},
+		"collect from nowhere":               {"wallet", "collect", "http://127.0.0.1:1/c/none", "--dir", filepath.Join(dir, "wallet")},
+		"secret over an existing file":       {"secret", garbage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := run(t, cleanEnv(), program(t), args...)
+			require.Equal(t, 1, got.code, got.stderr)
+			require.Regexp(t, "^mdocket: [^\n]+\n$", got.stderr)
+		})
+	}
+	require.NoFileExists(t, newDatabase, "looking at a database does not make one")
+	t.Run("verify garbage", func(t *testing.T) {
+		// Roots that can be read are needed to come as far as the document.
+		good := file("good.pem", iaca(t))
+		for _, document := range []string{garbage, empty} {
+			got := run(t, cleanEnv(), program(t), "verify", document, "--roots", good)
+			require.Equal(t, 1, got.code, got.stderr)
+			require.Regexp(t, "^mdocket: [^\n]+\n$", got.stderr)
+		}
+	})
+}
+
+// Every problem of a configuration is named at once, so that nobody has to start ten times.
+func TestBadConfigurationListsEveryProblem(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "mdocket.yaml")
+	require.NoError(t, os.WriteFile(config, []byte("base_url: http://somewhere.example\nregion: Switzerland\nkeep_signed: 1s\n"), 0o600))
+	for _, command := range []string{"api", "worker"} {
+		got := run(t, cleanEnv("MDOCKET_STATUS_LIST__CAPACITY=3"), program(t), command, "--config", config)
+		require.Equal(t, 1, got.code)
+		for _, setting := range []string{"database", "redis", "secret_file", "key_dir", "authority.common_name", "authority.contact", "authority.country",
+			"region", "base_url", "keep_signed", "status_list.capacity"} {
+			require.Regexp(t, `(?m)(^|: )`+strings.ReplaceAll(setting, ".", `\.`)+`: `, got.stderr, setting)
+		}
+	}
+	got := run(t, cleanEnv("MDOCKET_DATBASE=sqlite:x"), program(t), "api")
+	require.Equal(t, 1, got.code)
+	require.Contains(t, got.stderr, "datbase", "a misspelt variable is not passed over")
+}
