@@ -41,7 +41,8 @@ func mountOperator(r *gin.Engine, d operator.Deps) *huma.OpenAPI {
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
-			Info: &huma.Info{Title: "mdocket operator API", Version: apiVersion, License: &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"},
+			Info: &huma.Info{Title: "mdocket operator API", Version: apiVersion, License: &huma.License{Name: "Apache 2.0",
+				Identifier: "Apache-2.0"},
 				Description: "For operators, approvers, administrators and machine clients of an issuing authority of mobile identity documents.\n\n" +
 					"Every failure is a problem document (RFC 9457) with a stable code. Lists come in pages: give the next of one page as after for the " +
 					"following one. Creating calls take an Idempotency-Key. Times are RFC 3339 in UTC."},
@@ -99,7 +100,8 @@ func mountDocument(r gin.IRouter, document *huma.OpenAPI) error {
 		c.Data(http.StatusOK, "text/html; charset=utf-8", docsPage)
 	})
 	get(r, "/docs/init.js", func(c *gin.Context) { c.Data(http.StatusOK, "text/javascript; charset=utf-8", docsScript) })
-	for name, mediaType := range map[string]string{"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"} {
+	for name, mediaType := range map[string]string{"swagger-ui.css": "text/css; charset=utf-8",
+		"swagger-ui-bundle.js": "text/javascript; charset=utf-8"} {
 		compressed, err := static.FS.ReadFile(name + ".gz")
 		if err != nil {
 			return fmt.Errorf("load page of the documentation: %w", err)

@@ -92,7 +92,8 @@ type apiKeyInput struct {
 
 func (o *operator) accounts() {
 	needs := []domain.Permission{domain.PermRoles}
-	add(o, operation{id: "create-account", method: http.MethodPost, path: "/v1/accounts", tag: tagAccounts, status: http.StatusCreated, needs: needs,
+	add(o, operation{id: "create-account", method: http.MethodPost, path: "/v1/accounts", tag: tagAccounts, status: http.StatusCreated,
+		needs:       needs,
 		summary:     "Create an account",
 		description: "Adds an account without any role: it may do nothing until it is given one.",
 		problems:    []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createAccount)
@@ -116,12 +117,14 @@ func (o *operator) accounts() {
 	add(o, operation{id: "list-api-keys", method: http.MethodGet, path: "/v1/accounts/{id}/api-keys", tag: tagAccounts, needs: needs,
 		summary: "List API keys", description: "Lists an account's keys without their secrets, newest first.",
 		problems: []domain.Code{domain.CodeNotFound}}, o.listAPIKeys)
-	add(o, operation{id: "revoke-api-key", method: http.MethodDelete, path: "/v1/accounts/{id}/api-keys/{key_id}", tag: tagAccounts, needs: needs,
+	add(o, operation{id: "revoke-api-key", method: http.MethodDelete, path: "/v1/accounts/{id}/api-keys/{key_id}", tag: tagAccounts,
+		needs:   needs,
 		summary: "Revoke an API key", description: "Ends the key for good.", problems: []domain.Code{domain.CodeNotFound}}, o.revokeAPIKey)
 }
 
 func (o *operator) createAccount(ctx context.Context, caller domain.Caller, in *newAccountInput) (*created[Account], error) {
-	a, err := o.Issuer.CreateAccount(ctx, caller, in.Key, issuer.NewAccount{Name: in.Body.Name, Email: in.Body.Email, PersonID: in.Body.PersonID,
+	a, err := o.Issuer.CreateAccount(ctx, caller, in.Key, issuer.NewAccount{Name: in.Body.Name, Email: in.Body.Email,
+		PersonID: in.Body.PersonID,
 		Password: in.Body.Password})
 	if err != nil {
 		return nil, err

@@ -65,12 +65,14 @@ func TestSignInsFromOneAddressAreLimited(t *testing.T) {
 func TestAccountLife(t *testing.T) {
 	s := newServer(t)
 	person := s.Person(t)
-	a := s.call(t, s.admin, http.MethodPost, "/v1/accounts", map[string]any{"name": "op1", "email": "op1@issuer.example", "person_id": person.ID,
-		"password": "a long enough password"})
+	a := s.call(t, s.admin, http.MethodPost, "/v1/accounts", map[string]any{"name": "op1", "email": "op1@issuer.example",
+		"person_id": person.ID,
+		"password":  "a long enough password"})
 	account := a.object(t, http.StatusCreated)
 	id := text(t, account, "id")
 	require.Equal(t, "/v1/accounts/"+id, a.header.Get("Location"))
-	require.Equal(t, map[string]any{"id": id, "name": "op1", "email": "op1@issuer.example", "person_id": person.ID, "disabled": false}, account)
+	require.Equal(t, map[string]any{"id": id, "name": "op1", "email": "op1@issuer.example", "person_id": person.ID, "disabled": false},
+		account)
 
 	role := s.call(t, s.admin, http.MethodPost, "/v1/roles", map[string]any{"name": "readers", "permissions": []string{"people_read"}}).
 		object(t, http.StatusCreated)
@@ -99,7 +101,8 @@ func TestAccountLife(t *testing.T) {
 	listed := s.call(t, s.admin, http.MethodGet, "/v1/accounts/"+id+"/api-keys", nil).items(t)
 	require.Len(t, listed, 1)
 	require.NotContains(t, listed[0], "secret")
-	require.Equal(t, http.StatusNoContent, s.call(t, s.admin, http.MethodDelete, "/v1/accounts/"+id+"/api-keys/"+text(t, key, "id"), nil).status)
+	require.Equal(t, http.StatusNoContent, s.call(t, s.admin, http.MethodDelete, "/v1/accounts/"+id+"/api-keys/"+text(t, key, "id"),
+		nil).status)
 	s.call(t, text(t, key, "secret"), http.MethodGet, "/v1/me", nil).refused(t, domain.CodeUnauthenticated)
 
 	var names []any
@@ -124,7 +127,8 @@ func TestRoles(t *testing.T) {
 	s := newServer(t)
 	role := s.call(t, s.admin, http.MethodPost, "/v1/roles", map[string]any{"name": "clerks", "permissions": []string{"request", "approve"}}).
 		object(t, http.StatusCreated)
-	changed := s.call(t, s.admin, http.MethodPut, "/v1/roles/"+text(t, role, "id"), map[string]any{"name": "clerks", "permissions": []string{"audit"}}).
+	changed := s.call(t, s.admin, http.MethodPut, "/v1/roles/"+text(t, role, "id"), map[string]any{"name": "clerks",
+		"permissions": []string{"audit"}}).
 		object(t, http.StatusOK)
 	require.Equal(t, []any{"audit"}, changed["permissions"])
 	require.Contains(t, s.call(t, s.admin, http.MethodGet, "/v1/roles", nil).items(t), changed)
@@ -139,29 +143,38 @@ func TestBadAccountsAndRoles(t *testing.T) {
 		code         domain.Code
 		field        string
 	}{
-		"name missing":       {http.MethodPost, "/v1/accounts", map[string]any{}, domain.CodeInvalid, "name"},
-		"name form":          {http.MethodPost, "/v1/accounts", map[string]any{"name": "No Spaces"}, domain.CodeInvalid, "name"},
-		"name taken":         {http.MethodPost, "/v1/accounts", map[string]any{"name": "admin"}, domain.CodeConflict, ""},
-		"e-mail":             {http.MethodPost, "/v1/accounts", map[string]any{"name": "x1", "email": "no address"}, domain.CodeInvalid, "email"},
-		"nobody":             {http.MethodPost, "/v1/accounts", map[string]any{"name": "x1", "person_id": nobody}, domain.CodeInvalid, "person_id"},
-		"short password":     {http.MethodPost, "/v1/accounts", map[string]any{"name": "x1", "password": "short"}, domain.CodeInvalid, "password"},
-		"change: e-mail":     {http.MethodPatch, admin, map[string]any{"email": "no address"}, domain.CodeInvalid, "email"},
-		"change: password":   {http.MethodPatch, admin, map[string]any{"password": "short"}, domain.CodeInvalid, "password"},
-		"disable oneself":    {http.MethodPatch, admin, map[string]any{"disabled": true}, domain.CodeInvalid, "disabled"},
-		"change: name":       {http.MethodPatch, admin, map[string]any{"name": "other"}, domain.CodeInvalid, "name"},
-		"roles missing":      {http.MethodPut, admin + "/roles", map[string]any{}, domain.CodeInvalid, "roles"},
-		"roles null":         {http.MethodPut, admin + "/roles", map[string]any{"roles": nil}, domain.CodeInvalid, "roles"},
-		"unknown role":       {http.MethodPut, admin + "/roles", map[string]any{"roles": []any{map[string]any{"role_id": nobody, "scope": "all"}}}, domain.CodeInvalid, "role_id"},
-		"unknown scope":      {http.MethodPut, admin + "/roles", map[string]any{"roles": []any{map[string]any{"role_id": nobody, "scope": "planet"}}}, domain.CodeInvalid, "roles[0].scope"},
-		"key without label":  {http.MethodPost, admin + "/api-keys", map[string]any{"label": ""}, domain.CodeInvalid, "label"},
-		"key in the past":    {http.MethodPost, admin + "/api-keys", map[string]any{"label": "a", "expires_at": "2020-01-01T00:00:00Z"}, domain.CodeInvalid, "expires_at"},
-		"key at no time":     {http.MethodPost, admin + "/api-keys", map[string]any{"label": "a", "expires_at": "tomorrow"}, domain.CodeInvalid, "expires_at"},
-		"role name":          {http.MethodPost, "/v1/roles", map[string]any{"name": "!", "permissions": []string{}}, domain.CodeInvalid, "name"},
-		"role name taken":    {http.MethodPost, "/v1/roles", map[string]any{"name": "administrator", "permissions": []string{}}, domain.CodeConflict, ""},
-		"unknown permission": {http.MethodPost, "/v1/roles", map[string]any{"name": "r1", "permissions": []string{"fly"}}, domain.CodeInvalid, "permissions[0]"},
-		"no permissions":     {http.MethodPost, "/v1/roles", map[string]any{"name": "r1"}, domain.CodeInvalid, "permissions"},
-		"sign-in, no name":   {http.MethodPost, "/v1/sessions", map[string]any{"password": "x"}, domain.CodeInvalid, "name"},
-		"sign-in, more":      {http.MethodPost, "/v1/sessions", map[string]any{"name": "x", "password": "x", "otp": "1"}, domain.CodeInvalid, "otp"},
+		"name missing": {http.MethodPost, "/v1/accounts", map[string]any{}, domain.CodeInvalid, "name"},
+		"name form":    {http.MethodPost, "/v1/accounts", map[string]any{"name": "No Spaces"}, domain.CodeInvalid, "name"},
+		"name taken":   {http.MethodPost, "/v1/accounts", map[string]any{"name": "admin"}, domain.CodeConflict, ""},
+		"e-mail":       {http.MethodPost, "/v1/accounts", map[string]any{"name": "x1", "email": "no address"}, domain.CodeInvalid, "email"},
+		"nobody": {http.MethodPost, "/v1/accounts", map[string]any{"name": "x1", "person_id": nobody}, domain.CodeInvalid,
+			"person_id"},
+		"short password": {http.MethodPost, "/v1/accounts", map[string]any{"name": "x1", "password": "short"}, domain.CodeInvalid,
+			"password"},
+		"change: e-mail":   {http.MethodPatch, admin, map[string]any{"email": "no address"}, domain.CodeInvalid, "email"},
+		"change: password": {http.MethodPatch, admin, map[string]any{"password": "short"}, domain.CodeInvalid, "password"},
+		"disable oneself":  {http.MethodPatch, admin, map[string]any{"disabled": true}, domain.CodeInvalid, "disabled"},
+		"change: name":     {http.MethodPatch, admin, map[string]any{"name": "other"}, domain.CodeInvalid, "name"},
+		"roles missing":    {http.MethodPut, admin + "/roles", map[string]any{}, domain.CodeInvalid, "roles"},
+		"roles null":       {http.MethodPut, admin + "/roles", map[string]any{"roles": nil}, domain.CodeInvalid, "roles"},
+		"unknown role": {http.MethodPut, admin + "/roles", map[string]any{"roles": []any{map[string]any{"role_id": nobody,
+			"scope": "all"}}}, domain.CodeInvalid, "role_id"},
+		"unknown scope": {http.MethodPut, admin + "/roles", map[string]any{"roles": []any{map[string]any{"role_id": nobody,
+			"scope": "planet"}}}, domain.CodeInvalid, "roles[0].scope"},
+		"key without label": {http.MethodPost, admin + "/api-keys", map[string]any{"label": ""}, domain.CodeInvalid, "label"},
+		"key in the past": {http.MethodPost, admin + "/api-keys", map[string]any{"label": "a", "expires_at": "2020-01-01T00:00:00Z"},
+			domain.CodeInvalid, "expires_at"},
+		"key at no time": {http.MethodPost, admin + "/api-keys", map[string]any{"label": "a", "expires_at": "tomorrow"},
+			domain.CodeInvalid, "expires_at"},
+		"role name": {http.MethodPost, "/v1/roles", map[string]any{"name": "!", "permissions": []string{}}, domain.CodeInvalid, "name"},
+		"role name taken": {http.MethodPost, "/v1/roles", map[string]any{"name": "administrator", "permissions": []string{}},
+			domain.CodeConflict, ""},
+		"unknown permission": {http.MethodPost, "/v1/roles", map[string]any{"name": "r1", "permissions": []string{"fly"}}, domain.CodeInvalid,
+			"permissions[0]"},
+		"no permissions":   {http.MethodPost, "/v1/roles", map[string]any{"name": "r1"}, domain.CodeInvalid, "permissions"},
+		"sign-in, no name": {http.MethodPost, "/v1/sessions", map[string]any{"password": "x"}, domain.CodeInvalid, "name"},
+		"sign-in, more": {http.MethodPost, "/v1/sessions", map[string]any{"name": "x", "password": "x", "otp": "1"}, domain.CodeInvalid,
+			"otp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.changesNothing(t, func() {

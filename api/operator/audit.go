@@ -31,7 +31,8 @@ type auditEntry struct {
 }
 
 func auditDTO(e domain.AuditEntry) auditEntry {
-	out := auditEntry{Seq: e.Seq, At: e.At.UTC(), Actor: e.Actor, Action: e.Action, Subject: e.Subject, PersonID: e.PersonID, RequestID: e.RequestID,
+	out := auditEntry{Seq: e.Seq, At: e.At.UTC(), Actor: e.Actor, Action: e.Action, Subject: e.Subject, PersonID: e.PersonID,
+		RequestID:  e.RequestID,
 		DocumentID: e.DocumentID, Channel: e.Channel, Reason: e.Reason, Notes: e.Notes, Hash: e.Hash}
 	if len(e.Changes) > 0 {
 		out.Changes = make(map[string]change, len(e.Changes))

@@ -73,7 +73,8 @@ func (o *operator) documents() {
 	reads := []domain.Permission{domain.PermDocumentsRead}
 	changes := []domain.Code{domain.CodeNotFound, domain.CodeWrongState, domain.CodeConflict}
 	add(o, operation{id: "list-documents", method: http.MethodGet, path: "/v1/documents", tag: tagDocuments, needs: reads,
-		summary: "List documents", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}}, o.listDocuments)
+		summary: "List documents", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}},
+		o.listDocuments)
 	add(o, operation{id: "get-document", method: http.MethodGet, path: "/v1/documents/{id}", tag: tagDocuments, needs: reads,
 		summary: "Read a document", description: "Gives one document with what the caller may do to it.",
 		problems: []domain.Code{domain.CodeNotFound}}, o.getDocument)

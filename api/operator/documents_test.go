@@ -23,7 +23,8 @@ func TestDocumentLife(t *testing.T) {
 	require.Equal(t, "android", d["platform"])
 	require.Equal(t, []any{
 		map[string]any{"act": "disable", "allowed": true},
-		map[string]any{"act": "enable", "allowed": false, "code": "wrong_state", "why": "the document is active, which does not allow to enable it"},
+		map[string]any{"act": "enable", "allowed": false, "code": "wrong_state",
+			"why": "the document is active, which does not allow to enable it"},
 		map[string]any{"act": "cancel", "allowed": true},
 	}, d["allowed_acts"])
 
@@ -151,8 +152,9 @@ func TestBadProfiles(t *testing.T) {
 		"copies broken":   {with("max_copies", 1.5), domain.CodeInvalid, "options.max_copies"},
 		"lifetime":        {with("lifetime_days", -1), domain.CodeInvalid, "lifetime_days"},
 		"lifetime long":   {with("lifetime_days", 458), domain.CodeLifetimeBeyondSigner, "lifetime_days"},
-		"comment":         {map[string]any{"name": "new", "comment": strings.Repeat("a", 1001), "options": with("max_copies", 1)["options"]}, domain.CodeInvalid, "comment"},
-		"no options":      {map[string]any{"name": "new"}, domain.CodeInvalid, "options"},
+		"comment": {map[string]any{"name": "new", "comment": strings.Repeat("a", 1001), "options": with("max_copies", 1)["options"]},
+			domain.CodeInvalid, "comment"},
+		"no options": {map[string]any{"name": "new"}, domain.CodeInvalid, "options"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.changesNothing(t, func() {

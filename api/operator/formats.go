@@ -27,8 +27,9 @@ type DocumentFormat struct {
 }
 
 func formatDTO(f *issuer.DocumentFormat) DocumentFormat {
-	out := DocumentFormat{ID: f.ID, Version: f.Version, DocType: f.DocType, DigestAlgorithm: string(f.DigestAlgorithm), StatusBits: f.StatusBits,
-		Display: []formatDisplay{}}
+	out := DocumentFormat{ID: f.ID, Version: f.Version, DocType: f.DocType, DigestAlgorithm: string(f.DigestAlgorithm),
+		StatusBits: f.StatusBits,
+		Display:    []formatDisplay{}}
 	for _, d := range f.Display {
 		out.Display = append(out.Display, formatDisplay(d))
 	}

@@ -187,6 +187,7 @@ func (a *importAnswer) line(v any) error {
 	if !a.started {
 		a.started = true
 		a.w.Header().Set("Content-Type", mediaTypeNDJSON)
+		a.w.Header().Set("Connection", "close") // its deadlines are not for another call
 		a.w.WriteHeader(http.StatusOK)
 	}
 	return json.NewEncoder(a.w).Encode(v)

@@ -51,22 +51,27 @@ func (s *server) samples(t testing.TB) map[string]sample {
 	of := func(path, id, rest string) (string, string) { return path + id + rest, path + nobody + rest }
 
 	out := map[string]sample{
-		"sign-out":        {method: http.MethodDelete, path: "/v1/sessions/current", open: true},
-		"me":              {method: http.MethodGet, path: "/v1/me", open: true},
-		"create-account":  {method: http.MethodPost, path: "/v1/accounts", body: map[string]any{"name": "fresh"}, needs: domain.PermRoles},
-		"list-accounts":   {method: http.MethodGet, path: "/v1/accounts", needs: domain.PermRoles},
-		"create-role":     {method: http.MethodPost, path: "/v1/roles", body: map[string]any{"name": "fresh", "permissions": []string{}}, needs: domain.PermRoles},
-		"list-roles":      {method: http.MethodGet, path: "/v1/roles", needs: domain.PermRoles},
-		"create-person":   {method: http.MethodPost, path: "/v1/people", body: personBody(), needs: domain.PermPeopleWrite},
-		"list-people":     {method: http.MethodGet, path: "/v1/people", needs: domain.PermPeopleRead},
-		"search-people":   {method: http.MethodPost, path: "/v1/people/search", body: map[string]any{}, needs: domain.PermPeopleRead},
-		"import-people":   {method: http.MethodPost, path: "/v1/people/import", body: "given_name,family_name\nA,B\n", header: []string{"Content-Type", "text/csv"}, needs: domain.PermPeopleWrite},
-		"create-profile":  {method: http.MethodPost, path: "/v1/profiles", body: profileBody("fresh"), needs: domain.PermProfilesWrite},
-		"list-profiles":   {method: http.MethodGet, path: "/v1/profiles", needs: domain.PermProfilesRead},
-		"list-formats":    {method: http.MethodGet, path: "/v1/formats", needs: domain.PermProfilesRead},
-		"create-request":  {method: http.MethodPost, path: "/v1/requests", body: map[string]any{"person_id": person.ID, "profile_id": profile.ID}, needs: domain.PermRequest},
-		"preview-request": {method: http.MethodPost, path: "/v1/requests/preview", body: map[string]any{"person_id": person.ID, "profile_id": profile.ID}, needs: domain.PermRequest},
-		"list-requests":   {method: http.MethodGet, path: "/v1/requests", needs: domain.PermRequest, also: []domain.Permission{domain.PermApprove, domain.PermRequestSelf}},
+		"sign-out":       {method: http.MethodDelete, path: "/v1/sessions/current", open: true},
+		"me":             {method: http.MethodGet, path: "/v1/me", open: true},
+		"create-account": {method: http.MethodPost, path: "/v1/accounts", body: map[string]any{"name": "fresh"}, needs: domain.PermRoles},
+		"list-accounts":  {method: http.MethodGet, path: "/v1/accounts", needs: domain.PermRoles},
+		"create-role": {method: http.MethodPost, path: "/v1/roles", body: map[string]any{"name": "fresh", "permissions": []string{}},
+			needs: domain.PermRoles},
+		"list-roles":    {method: http.MethodGet, path: "/v1/roles", needs: domain.PermRoles},
+		"create-person": {method: http.MethodPost, path: "/v1/people", body: personBody(), needs: domain.PermPeopleWrite},
+		"list-people":   {method: http.MethodGet, path: "/v1/people", needs: domain.PermPeopleRead},
+		"search-people": {method: http.MethodPost, path: "/v1/people/search", body: map[string]any{}, needs: domain.PermPeopleRead},
+		"import-people": {method: http.MethodPost, path: "/v1/people/import", body: "given_name,family_name\nA,B\n",
+			header: []string{"Content-Type", "text/csv"}, needs: domain.PermPeopleWrite},
+		"create-profile": {method: http.MethodPost, path: "/v1/profiles", body: profileBody("fresh"), needs: domain.PermProfilesWrite},
+		"list-profiles":  {method: http.MethodGet, path: "/v1/profiles", needs: domain.PermProfilesRead},
+		"list-formats":   {method: http.MethodGet, path: "/v1/formats", needs: domain.PermProfilesRead},
+		"create-request": {method: http.MethodPost, path: "/v1/requests", body: map[string]any{"person_id": person.ID,
+			"profile_id": profile.ID}, needs: domain.PermRequest},
+		"preview-request": {method: http.MethodPost, path: "/v1/requests/preview", body: map[string]any{"person_id": person.ID,
+			"profile_id": profile.ID}, needs: domain.PermRequest},
+		"list-requests": {method: http.MethodGet, path: "/v1/requests", needs: domain.PermRequest,
+			also: []domain.Permission{domain.PermApprove, domain.PermRequestSelf}},
 		"list-reviews":    {method: http.MethodGet, path: "/v1/reviews", needs: domain.PermApprove},
 		"list-documents":  {method: http.MethodGet, path: "/v1/documents", needs: domain.PermDocumentsRead},
 		"get-settings":    {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
@@ -80,7 +85,8 @@ func (s *server) samples(t testing.TB) map[string]sample {
 	}
 	get, post, put := http.MethodGet, http.MethodPost, http.MethodPut
 	add("get-account", get, "/v1/accounts/", account.AccountID, "", nil, domain.PermRoles)
-	add("change-account", http.MethodPatch, "/v1/accounts/", account.AccountID, "", map[string]any{"email": "new@issuer.example"}, domain.PermRoles)
+	add("change-account", http.MethodPatch, "/v1/accounts/", account.AccountID, "", map[string]any{"email": "new@issuer.example"},
+		domain.PermRoles)
 	add("assign-roles", put, "/v1/accounts/", account.AccountID, "/roles", map[string]any{"roles": []any{}}, domain.PermRoles)
 	add("create-api-key", post, "/v1/accounts/", account.AccountID, "/api-keys", map[string]any{"label": "fresh"}, domain.PermRoles)
 	add("list-api-keys", get, "/v1/accounts/", account.AccountID, "/api-keys", nil, domain.PermRoles)
@@ -155,8 +161,9 @@ func (s *server) sampleCall(t testing.TB, token string, c sample, path string) a
 	return s.call(t, token, c.method, path, c.body, c.header...)
 }
 
-func TestPermissionMatrix(t *testing.T) {
-	s := newServer(t)
+func TestPermissionMatrix(t *testing.T) { onBoth(t, testPermissionMatrix) }
+
+func testPermissionMatrix(t *testing.T, s *server) {
 	samples := s.samples(t)
 	require.Equal(t, operations(t), sortedKeys(samples, "sign-in"), "every operation has a sample")
 
@@ -229,8 +236,9 @@ func TestBearerTokens(t *testing.T) {
 	s.call(t, "", http.MethodGet, "/v1/me", nil, "Authorization", "bearer "+s.admin).object(t, http.StatusOK)
 }
 
-func TestWhatNoOperationTakes(t *testing.T) {
-	s := newServer(t)
+func TestWhatNoOperationTakes(t *testing.T) { onBoth(t, testWhatNoOperationTakes) }
+
+func testWhatNoOperationTakes(t *testing.T, s *server) {
 	for name, c := range map[string]struct {
 		method, path, body string
 		header             []string
@@ -244,24 +252,28 @@ func TestWhatNoOperationTakes(t *testing.T) {
 		"NUL in path":       {http.MethodGet, "/v1/people/a%00b", "", nil, problem.CodeMalformed},
 		"NUL in query":      {http.MethodGet, "/v1/documents?serial=%00", "", nil, problem.CodeMalformed},
 		"not UTF-8 in path": {http.MethodGet, "/v1/people/%ff", "", nil, problem.CodeMalformed},
-		"form":              {http.MethodPost, "/v1/people", "given_name=a", []string{"Content-Type", "application/x-www-form-urlencoded"}, problem.CodeUnsupportedMediaType},
-		"text":              {http.MethodPost, "/v1/people", "{}", []string{"Content-Type", "text/plain"}, problem.CodeUnsupportedMediaType},
-		"too large":         {http.MethodPost, "/v1/people", `{"given_name": "` + strings.Repeat("a", 3<<20) + `"}`, nil, problem.CodeTooLarge},
-		"large for JSON":    {http.MethodPost, "/v1/people", `{"given_name": "` + strings.Repeat("a", 1<<20) + `"}`, nil, problem.CodeTooLarge},
-		"a list":            {http.MethodPost, "/v1/people", `[]`, nil, domain.CodeInvalid},
-		"null":              {http.MethodPost, "/v1/people", `null`, nil, domain.CodeInvalid},
-		"unknown member":    {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b", "shoe_size": 4711}`, nil, domain.CodeInvalid},
+		"form": {http.MethodPost, "/v1/people", "given_name=a", []string{"Content-Type", "application/x-www-form-urlencoded"},
+			problem.CodeUnsupportedMediaType},
+		"text":           {http.MethodPost, "/v1/people", "{}", []string{"Content-Type", "text/plain"}, problem.CodeUnsupportedMediaType},
+		"too large":      {http.MethodPost, "/v1/people", `{"given_name": "` + strings.Repeat("a", 3<<20) + `"}`, nil, problem.CodeTooLarge},
+		"large for JSON": {http.MethodPost, "/v1/people", `{"given_name": "` + strings.Repeat("a", 1<<20) + `"}`, nil, problem.CodeTooLarge},
+		"a list":         {http.MethodPost, "/v1/people", `[]`, nil, domain.CodeInvalid},
+		"null":           {http.MethodPost, "/v1/people", `null`, nil, domain.CodeInvalid},
+		"unknown member": {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b", "shoe_size": 4711}`, nil,
+			domain.CodeInvalid},
 		"other case":        {http.MethodPost, "/v1/people", `{"Given_Name": "a", "family_name": "b"}`, nil, domain.CodeInvalid},
 		"unknown parameter": {http.MethodGet, "/v1/people?family_name=Mustermann", "", nil, domain.CodeInvalid},
 		"limit not number":  {http.MethodGet, "/v1/people?limit=many", "", nil, domain.CodeInvalid},
 		"limit too large":   {http.MethodGet, "/v1/people?limit=501", "", nil, domain.CodeInvalid},
 		"limit zero":        {http.MethodGet, "/v1/people?limit=0", "", nil, domain.CodeInvalid},
 		"after not an id":   {http.MethodGet, "/v1/people?after=x", "", nil, domain.CodeInvalid},
-		"bad key":           {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b"}`, []string{"Idempotency-Key", "a b"}, domain.CodeInvalid},
-		"bad key bytes":     {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b"}`, []string{"Idempotency-Key", "\xff"}, domain.CodeInvalid},
-		"long id":           {http.MethodGet, "/v1/people/" + strings.Repeat("a", 65), "", nil, domain.CodeInvalid},
-		"no such path":      {http.MethodGet, "/v1/nothing", "", nil, domain.CodeNotFound},
-		"no such method":    {http.MethodDelete, "/v1/people", "", nil, problem.CodeMethodNotAllowed},
+		"bad key": {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b"}`, []string{"Idempotency-Key", "a b"},
+			domain.CodeInvalid},
+		"bad key bytes": {http.MethodPost, "/v1/people", `{"given_name": "a", "family_name": "b"}`, []string{"Idempotency-Key", "\xff"},
+			domain.CodeInvalid},
+		"long id":        {http.MethodGet, "/v1/people/" + strings.Repeat("a", 65), "", nil, domain.CodeInvalid},
+		"no such path":   {http.MethodGet, "/v1/nothing", "", nil, domain.CodeNotFound},
+		"no such method": {http.MethodDelete, "/v1/people", "", nil, problem.CodeMethodNotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.changesNothing(t, func() {

@@ -84,7 +84,8 @@ type searchPeopleInput struct {
 
 func (o *operator) people() {
 	reads, writes := []domain.Permission{domain.PermPeopleRead}, []domain.Permission{domain.PermPeopleWrite}
-	add(o, operation{id: "create-person", method: http.MethodPost, path: "/v1/people", tag: tagPeople, status: http.StatusCreated, needs: writes,
+	add(o, operation{id: "create-person", method: http.MethodPost, path: "/v1/people", tag: tagPeople, status: http.StatusCreated,
+		needs:   writes,
 		summary: "Create a person", description: "Adds a holder or future holder.",
 		problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createPerson)
 	add(o, operation{id: "list-people", method: http.MethodGet, path: "/v1/people", tag: tagPeople, needs: reads,
@@ -120,7 +121,8 @@ func (o *operator) searchPeople(ctx context.Context, caller domain.Caller, in *s
 		b.After, b.Limit)
 }
 
-func (o *operator) peoplePage(ctx context.Context, caller domain.Caller, want issuer.PersonFilter, after string, limit int) (*reply[page[person]], error) {
+func (o *operator) peoplePage(ctx context.Context, caller domain.Caller, want issuer.PersonFilter, after string,
+	limit int) (*reply[page[person]], error) {
 	all, err := o.Issuer.People(ctx, caller, want, after, limit)
 	if err != nil {
 		return nil, err

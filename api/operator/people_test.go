@@ -3,6 +3,7 @@ package operator_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,7 +19,8 @@ import (
 )
 
 func fullPerson() map[string]any {
-	return map[string]any{"external_id": "E-1", "logon_name": "ada", "given_name": "Ada", "family_name": "Beispiel", "email": "ada@holder.example",
+	return map[string]any{"external_id": "E-1", "logon_name": "ada", "given_name": "Ada", "family_name": "Beispiel",
+		"email":  "ada@holder.example",
 		"mobile": "079 123 45 68", "birth_date": "1985-12-10", "group": "Traffic/Licences", "language": "de-CH", "status": "active",
 		"max_expiry": "2040-01-01", "external_mobile_id": "mdm-1",
 		"attributes": map[string]any{"sex": 2, "nested": map[string]any{"list": []any{"a", true}}}}
@@ -176,14 +178,16 @@ func TestImages(t *testing.T) {
 	person := s.call(t, s.admin, http.MethodPost, "/v1/people", personBody()).object(t, http.StatusCreated)
 	path := "/v1/people/" + text(t, person, "id") + "/images/"
 	s.call(t, s.admin, http.MethodGet, path+"portrait", nil).refused(t, domain.CodeNotFound)
-	a := s.call(t, s.admin, http.MethodPut, path+"portrait?captured_at=2026-01-02T03:04:05Z", issuertest.Portrait(), "Content-Type", "image/jpeg")
+	a := s.call(t, s.admin, http.MethodPut, path+"portrait?captured_at=2026-01-02T03:04:05Z", issuertest.Portrait(), "Content-Type",
+		"image/jpeg")
 	require.Equal(t, http.StatusNoContent, a.status, string(a.body))
 	got := s.call(t, s.admin, http.MethodGet, path+"portrait", nil)
 	require.Equal(t, http.StatusOK, got.status)
 	require.Equal(t, "image/jpeg", got.header.Get("Content-Type"))
 	require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 	require.Equal(t, issuertest.Portrait(), got.body)
-	require.Equal(t, true, s.call(t, s.admin, http.MethodGet, "/v1/people/"+text(t, person, "id"), nil).object(t, http.StatusOK)["has_portrait"])
+	require.Equal(t, true, s.call(t, s.admin, http.MethodGet, "/v1/people/"+text(t, person, "id"), nil).object(t,
+		http.StatusOK)["has_portrait"])
 
 	for name, c := range map[string]struct {
 		path, mediaType string
@@ -228,7 +232,7 @@ func readLines(t *testing.T, r io.Reader) []importLine {
 	for {
 		var l importLine
 		err := dec.Decode(&l)
-		if err == io.EOF { //nolint:errorlint // Decode gives it as it is
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		require.NoError(t, err)

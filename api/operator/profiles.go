@@ -58,7 +58,8 @@ type changeProfileInput struct {
 
 func (o *operator) profiles() {
 	reads, writes := []domain.Permission{domain.PermProfilesRead}, []domain.Permission{domain.PermProfilesWrite}
-	add(o, operation{id: "create-profile", method: http.MethodPost, path: "/v1/profiles", tag: tagProfiles, status: http.StatusCreated, needs: writes,
+	add(o, operation{id: "create-profile", method: http.MethodPost, path: "/v1/profiles", tag: tagProfiles, status: http.StatusCreated,
+		needs:   writes,
 		summary: "Create a profile", description: "Adds a credential profile as its version 1.",
 		problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused, domain.CodeUnknownFormat,
 			domain.CodeLifetimeBeyondSigner}}, o.createProfile)
@@ -70,7 +71,8 @@ func (o *operator) profiles() {
 		summary: "Change a profile",
 		description: "Makes a further version with these options; what is left out has its default. Open requests are collected under the latest " +
 			"version. The version given must be the one that was read.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict, domain.CodeUnknownFormat, domain.CodeLifetimeBeyondSigner}}, o.changeProfile)
+		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict, domain.CodeUnknownFormat, domain.CodeLifetimeBeyondSigner}},
+		o.changeProfile)
 	add(o, operation{id: "list-profile-versions", method: http.MethodGet, path: "/v1/profiles/{id}/versions", tag: tagProfiles, needs: reads,
 		summary: "List versions of a profile", description: "Newest first.", problems: []domain.Code{domain.CodeNotFound}}, o.listProfileVersions)
 }

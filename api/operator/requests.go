@@ -150,7 +150,8 @@ type onScreen struct {
 func (o *operator) requests() {
 	reads := []domain.Permission{domain.PermRequest, domain.PermApprove, domain.PermRequestSelf}
 	requests := []domain.Permission{domain.PermRequest, domain.PermRequestSelf}
-	add(o, operation{id: "create-request", method: http.MethodPost, path: "/v1/requests", tag: tagRequests, status: http.StatusCreated, needs: requests,
+	add(o, operation{id: "create-request", method: http.MethodPost, path: "/v1/requests", tag: tagRequests, status: http.StatusCreated,
+		needs:   requests,
 		summary: "Request a document",
 		description: "Asks for a document for a person. An accepted request is never lost: while the workflow engine is down it stays received and is " +
 			"started later.",
@@ -161,7 +162,8 @@ func (o *operator) requests() {
 		summary: "Preview a request", description: "Tells what would be sent where, and what is in the way, without creating anything.",
 		problems: []domain.Code{domain.CodeNotFound}}, o.previewRequest)
 	add(o, operation{id: "list-requests", method: http.MethodGet, path: "/v1/requests", tag: tagRequests, needs: reads,
-		summary: "List requests", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}}, o.listRequests)
+		summary: "List requests", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}},
+		o.listRequests)
 	add(o, operation{id: "get-request", method: http.MethodGet, path: "/v1/requests/{id}", tag: tagRequests, needs: reads,
 		summary: "Read a request", description: "Gives one request.", problems: []domain.Code{domain.CodeNotFound}}, o.getRequest)
 	add(o, operation{id: "get-request-timeline", method: http.MethodGet, path: "/v1/requests/{id}/timeline", tag: tagRequests, needs: reads,
@@ -171,7 +173,8 @@ func (o *operator) requests() {
 		summary: "Messages of a request", description: "What was sent, or waits to be sent, with every attempt; neither content nor addresses.",
 		problems: []domain.Code{domain.CodeNotFound}}, o.messages)
 	o.decisions()
-	add(o, operation{id: "list-reviews", method: http.MethodGet, path: "/v1/reviews", tag: tagRequests, needs: []domain.Permission{domain.PermApprove},
+	add(o, operation{id: "list-reviews", method: http.MethodGet, path: "/v1/reviews", tag: tagRequests,
+		needs:       []domain.Permission{domain.PermApprove},
 		summary:     "What waits for my approval",
 		description: "Requests that the caller may decide on, newest first: neither asked for by the caller nor for the caller.",
 		problems:    []domain.Code{domain.CodeInvalid}}, o.reviews)

@@ -68,7 +68,8 @@ func TestRequestWithoutApproval(t *testing.T) {
 	for _, e := range s.call(t, s.admin, http.MethodGet, path+"/timeline", nil).items(t) {
 		actions = append(actions, e["action"])
 	}
-	require.Equal(t, []any{"request.create", "request.begin", "request.view_code", "request.resend", "request.view_code", "request.cancel"}, actions)
+	require.Equal(t, []any{"request.create", "request.begin", "request.view_code", "request.resend", "request.view_code",
+		"request.cancel"}, actions)
 	s.changesNothing(t, func() {
 		for _, act := range []string{"/cancel", "/resend", "/code"} {
 			p := s.call(t, s.admin, http.MethodPost, path+act, map[string]any{}).refused(t, domain.CodeWrongState)
@@ -114,7 +115,8 @@ func TestApproval(t *testing.T) {
 			s.call(t, second, http.MethodPost, path+"/approve", map[string]any{"reason": strings.Repeat("a", 1001)}).refused(t, domain.CodeInvalid)
 			s.call(t, second, http.MethodPost, path+"/approve", map[string]any{"expiry_date": "soon"}).refused(t, domain.CodeInvalid)
 			s.call(t, second, http.MethodPost, path+"/approve", map[string]any{"expiry_date": "2020-01-01"}).refused(t, domain.CodeLifetimeOver)
-			s.call(t, second, http.MethodPost, path+"/approve", map[string]any{"expiry_date": "2099-01-01"}).refused(t, domain.CodeLifetimeBeyondSigner)
+			s.call(t, second, http.MethodPost, path+"/approve", map[string]any{"expiry_date": "2099-01-01"}).refused(t,
+				domain.CodeLifetimeBeyondSigner)
 			s.call(t, second, http.MethodPost, path+"/approve", map[string]any{"profile_id": nobody}).refused(t, domain.CodeNotFound)
 			s.call(t, s.admin, http.MethodPost, path+"/resend", nil).refused(t, domain.CodeWrongState)
 			s.call(t, s.admin, http.MethodPost, path+"/code", nil).refused(t, domain.CodeWrongState)
@@ -169,13 +171,15 @@ func TestRequestsOfOneself(t *testing.T) {
 	require.Len(t, s.call(t, s.admin, http.MethodGet, "/v1/requests?person_id="+stranger.ID+"&state=awaiting_collection", nil).items(t), 1)
 	require.Empty(t, s.call(t, s.admin, http.MethodGet, "/v1/requests?state=issued", nil).items(t))
 	s.changesNothing(t, func() {
-		s.call(t, holder, http.MethodPost, "/v1/requests", map[string]any{"person_id": stranger.ID, "profile_id": profile.ID}).refused(t, domain.CodeForbidden)
+		s.call(t, holder, http.MethodPost, "/v1/requests", map[string]any{"person_id": stranger.ID, "profile_id": profile.ID}).refused(t,
+			domain.CodeForbidden)
 	})
 }
 
 func TestBadRequests(t *testing.T) {
 	s := newServer(t)
-	profile, sms := s.Profile(t, "mdl"), s.Profile(t, "mdl-sms", func(o *domain.ProfileOptions) { o.NotificationScheme = domain.NotifyCodeBySMS })
+	profile, sms := s.Profile(t, "mdl"), s.Profile(t, "mdl-sms",
+		func(o *domain.ProfileOptions) { o.NotificationScheme = domain.NotifyCodeBySMS })
 	person := s.Person(t)
 	inactive := s.Person(t, func(p *domain.Person) { p.Status = domain.PersonInactive })
 	bare := s.Person(t, func(p *domain.Person) { p.Attributes = nil })

@@ -40,7 +40,8 @@ type SaveRole struct {
 }
 
 func (s SaveRole) role() issuer.SaveRole {
-	return issuer.SaveRole{Name: s.Name, Permissions: listOf(s.Permissions, func(p permission) domain.Permission { return domain.Permission(p) })}
+	return issuer.SaveRole{Name: s.Name, Permissions: listOf(s.Permissions,
+		func(p permission) domain.Permission { return domain.Permission(p) })}
 }
 
 type newRoleInput struct {

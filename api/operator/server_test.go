@@ -24,9 +24,17 @@ type server struct {
 	admin   string // token
 }
 
-func newServer(t testing.TB) *server {
+func newServer(t testing.TB) *server { return newServerOn(t, issuertest.Options{}) }
+
+// onBoth runs a test on SQLite and on PostgreSQL.
+func onBoth(t *testing.T, test func(t *testing.T, s *server)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, newServer(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, newServerOn(t, issuertest.Options{Postgres: true})) })
+}
+
+func newServerOn(t testing.TB, o issuertest.Options) *server {
 	t.Helper()
-	f := issuertest.New(t, issuertest.Options{})
+	f := issuertest.New(t, o)
 	handler, err := api.New(api.Deps{Issuer: f.Issuer, Access: f.Access, Metrics: f.Metrics, Log: f.Issuer.Log, Ready: f.Store.Ping,
 		Now: f.Clock.Now, Config: api.Config{BaseURL: f.Config.BaseURL}})
 	require.NoError(t, err)

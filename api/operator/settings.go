@@ -23,8 +23,9 @@ type settings struct {
 
 func settingsDTO(s domain.Settings) settings {
 	whole := func(d domain.Seconds) int64 { return int64(time.Duration(d) / time.Second) }
-	return settings{AuthenticationCodeComplexity: s.AuthenticationCodeComplexity, AuthenticationCodeLifetime: whole(s.AuthenticationCodeLifetime),
-		ScreenCodeLifetime: whole(s.ScreenCodeLifetime), AuthenticationCodeAttempts: s.AuthenticationCodeAttempts,
+	return settings{AuthenticationCodeComplexity: s.AuthenticationCodeComplexity,
+		AuthenticationCodeLifetime: whole(s.AuthenticationCodeLifetime),
+		ScreenCodeLifetime:         whole(s.ScreenCodeLifetime), AuthenticationCodeAttempts: s.AuthenticationCodeAttempts,
 		ApprovalDeadline: whole(s.ApprovalDeadline), ApprovalReminder: whole(s.ApprovalReminder), CollectionDeadline: whole(s.CollectionDeadline),
 		EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled}
 }
@@ -47,7 +48,8 @@ func (o *operator) settings() {
 	add(o, operation{id: "get-settings", method: http.MethodGet, path: "/v1/settings", tag: tagSettings, needs: needs,
 		summary: "Read the settings", description: "Gives every setting in force. Durations are whole seconds."}, o.getSettings)
 	add(o, operation{id: "change-settings", method: http.MethodPut, path: "/v1/settings", tag: tagSettings, needs: needs,
-		summary: "Change the settings", description: "Replaces all settings at once, so that no combination is ever half in force."}, o.changeSettings)
+		summary: "Change the settings", description: "Replaces all settings at once, so that no combination is ever half in force."},
+		o.changeSettings)
 }
 
 func (o *operator) getSettings(ctx context.Context, caller domain.Caller, _ *nothing) (*reply[settings], error) {

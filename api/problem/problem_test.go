@@ -130,7 +130,8 @@ func TestHeaders(t *testing.T) {
 
 func TestWriteGivesEveryMember(t *testing.T) {
 	w := httptest.NewRecorder()
-	e := &domain.Error{Code: domain.CodeMissingData, Message: "data are missing", Fields: []domain.FieldError{{Field: "a", Problem: "is required"}}}
+	e := &domain.Error{Code: domain.CodeMissingData, Message: "data are missing", Fields: []domain.FieldError{{Field: "a",
+		Problem: "is required"}}}
 	problem.From(telemetry.WithCorrelationID(t.Context(), "id"), slog.Default(), e.With("k", "v")).Write(w)
 	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
 	require.JSONEq(t, `{"type": "urn:mdocket:problem:missing_data", "title": "Data of the person are missing", "status": 422,
@@ -152,17 +153,27 @@ func TestHumasRefusalsHoldNoValue(t *testing.T) {
 		code    domain.Code
 		field   problem.Field
 	}{
-		"missing":       {422, "validation failed", []error{detail("body", "expected required property name to be present")}, 422, "invalid", problem.Field{Field: "name", Problem: "is required"}},
-		"missing deep":  {422, "validation failed", []error{detail("body.options", "expected required property format to be present")}, 422, "invalid", problem.Field{Field: "options.format", Problem: "is required"}},
-		"unknown":       {422, "validation failed", []error{detail("body.nmae", "unexpected property")}, 422, "invalid", problem.Field{Field: "nmae", Problem: "is not known"}},
-		"odd name":      {422, "validation failed", []error{detail("body."+canary+" Erika", "unexpected property")}, 422, "invalid", problem.Field{Field: "body", Problem: "is not known"}},
-		"query":         {422, "validation failed", []error{detail("query.limit", "expected number <= 500")}, 422, "invalid", problem.Field{Field: "limit", Problem: "is not valid: expected number <= 500"}},
-		"quoting":       {422, "validation failed", []error{detail("body.email", "expected string to be RFC 5322 email: "+canary)}, 422, "invalid", problem.Field{Field: "email", Problem: "is not valid: expected string to be RFC 5322 email"}},
-		"from Go":       {422, "validation failed", []error{detail("body", `parsing time "`+canary+`"`)}, 422, "invalid", problem.Field{Field: "body", Problem: "is not valid"}},
-		"plain error":   {422, "validation failed", []error{errors.New(canary)}, 422, "invalid", problem.Field{Field: "body", Problem: "is not valid"}},
-		"broken JSON":   {400, "validation failed", []error{detail("body", "invalid character 'M' "+canary)}, 400, problem.CodeMalformed, problem.Field{}},
-		"no body":       {400, "request body is required", nil, 400, problem.CodeMalformed, problem.Field{}},
-		"media type":    {415, "validation failed", []error{detail("body", "unknown content type: "+canary)}, 415, problem.CodeUnsupportedMediaType, problem.Field{}},
+		"missing": {422, "validation failed", []error{detail("body", "expected required property name to be present")}, 422, "invalid",
+			problem.Field{Field: "name", Problem: "is required"}},
+		"missing deep": {422, "validation failed", []error{detail("body.options", "expected required property format to be present")}, 422,
+			"invalid", problem.Field{Field: "options.format", Problem: "is required"}},
+		"unknown": {422, "validation failed", []error{detail("body.nmae", "unexpected property")}, 422, "invalid",
+			problem.Field{Field: "nmae", Problem: "is not known"}},
+		"odd name": {422, "validation failed", []error{detail("body."+canary+" Erika", "unexpected property")}, 422, "invalid",
+			problem.Field{Field: "body", Problem: "is not known"}},
+		"query": {422, "validation failed", []error{detail("query.limit", "expected number <= 500")}, 422, "invalid",
+			problem.Field{Field: "limit", Problem: "is not valid: expected number <= 500"}},
+		"quoting": {422, "validation failed", []error{detail("body.email", "expected string to be RFC 5322 email: "+canary)}, 422,
+			"invalid", problem.Field{Field: "email", Problem: "is not valid: expected string to be RFC 5322 email"}},
+		"from Go": {422, "validation failed", []error{detail("body", `parsing time "`+canary+`"`)}, 422, "invalid",
+			problem.Field{Field: "body", Problem: "is not valid"}},
+		"plain error": {422, "validation failed", []error{errors.New(canary)}, 422, "invalid", problem.Field{Field: "body",
+			Problem: "is not valid"}},
+		"broken JSON": {400, "validation failed", []error{detail("body", "invalid character 'M' "+canary)}, 400, problem.CodeMalformed,
+			problem.Field{}},
+		"no body": {400, "request body is required", nil, 400, problem.CodeMalformed, problem.Field{}},
+		"media type": {415, "validation failed", []error{detail("body", "unknown content type: "+canary)}, 415,
+			problem.CodeUnsupportedMediaType, problem.Field{}},
 		"large":         {413, "request body is too large", nil, 413, problem.CodeTooLarge, problem.Field{}},
 		"limit reached": {500, "cannot read request body", []error{&http.MaxBytesError{Limit: 1}}, 413, problem.CodeTooLarge, problem.Field{}},
 		"slow":          {408, "request body read timeout", nil, 408, problem.CodeTimeout, problem.Field{}},

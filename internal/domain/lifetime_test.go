@@ -68,13 +68,15 @@ func TestLifetimeEdges(t *testing.T) {
 		want time.Time
 		code domain.Code
 	}{
-		"default":               {l: domain.Lifetime{SignerLimit: far}, want: from.AddDate(0, 0, 730)},
-		"person's last day":     {l: domain.Lifetime{PersonMax: "2026-01-10", SignerLimit: far}, want: time.Date(2026, 1, 10, 23, 59, 59, 0, time.UTC)},
-		"person's day is over":  {l: domain.Lifetime{PersonMax: "2026-01-09", SignerLimit: far}, code: domain.CodeLifetimeOver},
-		"date asked for over":   {l: domain.Lifetime{RequestedDate: "2025-12-31", SignerLimit: far}, code: domain.CodeLifetimeOver},
-		"signer over":           {l: domain.Lifetime{SignerLimit: from.Add(-time.Hour)}, code: domain.CodeLifetimeOver},
-		"no usual limit":        {l: domain.Lifetime{SignerLimit: from.AddDate(0, 1, 0)}, want: from.AddDate(0, 1, 0)},
-		"usual limit not asked": {l: domain.Lifetime{Days: 60, SignerLimit: far, DefaultLimit: from.AddDate(0, 0, 30)}, want: from.AddDate(0, 0, 60)},
+		"default": {l: domain.Lifetime{SignerLimit: far}, want: from.AddDate(0, 0, 730)},
+		"person's last day": {l: domain.Lifetime{PersonMax: "2026-01-10", SignerLimit: far},
+			want: time.Date(2026, 1, 10, 23, 59, 59, 0, time.UTC)},
+		"person's day is over": {l: domain.Lifetime{PersonMax: "2026-01-09", SignerLimit: far}, code: domain.CodeLifetimeOver},
+		"date asked for over":  {l: domain.Lifetime{RequestedDate: "2025-12-31", SignerLimit: far}, code: domain.CodeLifetimeOver},
+		"signer over":          {l: domain.Lifetime{SignerLimit: from.Add(-time.Hour)}, code: domain.CodeLifetimeOver},
+		"no usual limit":       {l: domain.Lifetime{SignerLimit: from.AddDate(0, 1, 0)}, want: from.AddDate(0, 1, 0)},
+		"usual limit not asked": {l: domain.Lifetime{Days: 60, SignerLimit: far, DefaultLimit: from.AddDate(0, 0, 30)},
+			want: from.AddDate(0, 0, 60)},
 		"date past usual limit": {l: domain.Lifetime{RequestedDate: "2026-03-01", SignerLimit: far, DefaultLimit: from.AddDate(0, 0, 30)},
 			want: time.Date(2026, 3, 1, 23, 59, 59, 0, time.UTC)},
 	} {

@@ -23,19 +23,23 @@ func fields(ps domain.Problems) []string {
 
 func TestSettingsCheck(t *testing.T) {
 	require.Empty(t, domain.DefaultSettings().Check())
+	const (
+		complexity = "authentication_code_complexity"
+		lifetime   = "authentication_code_lifetime"
+	)
 	secs := func(n int64) domain.Seconds { return domain.Seconds(time.Duration(n) * time.Second) }
 	for name, c := range map[string]struct {
 		change func(s *domain.Settings)
 		want   []string
 	}{
-		"complexity":             {func(s *domain.Settings) { s.AuthenticationCodeComplexity = "04-99N" }, []string{"authentication_code_complexity"}},
-		"letters in codes":       {func(s *domain.Settings) { s.AuthenticationCodeComplexity = "04-08U" }, []string{"authentication_code_complexity"}},
+		"complexity":             {func(s *domain.Settings) { s.AuthenticationCodeComplexity = "04-99N" }, []string{complexity}},
+		"letters in codes":       {func(s *domain.Settings) { s.AuthenticationCodeComplexity = "04-08U" }, []string{complexity}},
 		"no attempts":            {func(s *domain.Settings) { s.AuthenticationCodeAttempts = 0 }, []string{"authentication_code_attempts"}},
 		"21 attempts":            {func(s *domain.Settings) { s.AuthenticationCodeAttempts = 21 }, []string{"authentication_code_attempts"}},
 		"20 attempts":            {func(s *domain.Settings) { s.AuthenticationCodeAttempts = 20 }, nil},
 		"code never expires":     {func(s *domain.Settings) { s.AuthenticationCodeLifetime = 0 }, nil},
-		"code lifetime short":    {func(s *domain.Settings) { s.AuthenticationCodeLifetime = secs(59) }, []string{"authentication_code_lifetime"}},
-		"code lifetime long":     {func(s *domain.Settings) { s.AuthenticationCodeLifetime = secs(366*86400 + 1) }, []string{"authentication_code_lifetime"}},
+		"code lifetime short":    {func(s *domain.Settings) { s.AuthenticationCodeLifetime = secs(59) }, []string{lifetime}},
+		"code lifetime long":     {func(s *domain.Settings) { s.AuthenticationCodeLifetime = secs(366*86400 + 1) }, []string{lifetime}},
 		"screen code never ends": {func(s *domain.Settings) { s.ScreenCodeLifetime = 0 }, []string{"screen_code_lifetime"}},
 		"screen code too long":   {func(s *domain.Settings) { s.ScreenCodeLifetime = secs(3601) }, []string{"screen_code_lifetime"}},
 		"no deadlines": {func(s *domain.Settings) { s.ApprovalDeadline, s.CollectionDeadline = 0, 0 },
@@ -46,7 +50,7 @@ func TestSettingsCheck(t *testing.T) {
 		"neither channel":    {func(s *domain.Settings) { s.EmailEnabled, s.SMSEnabled = false, false }, nil},
 		"e-mail without SMS": {func(s *domain.Settings) { s.SMSEnabled = false }, nil},
 		"everything at once": {func(s *domain.Settings) { *s = domain.Settings{SMSEnabled: true} }, []string{
-			"authentication_code_complexity", "authentication_code_attempts", "screen_code_lifetime", "approval_deadline",
+			complexity, "authentication_code_attempts", "screen_code_lifetime", "approval_deadline",
 			"collection_deadline", "sms_enabled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,8 +167,8 @@ func TestDeliveries(t *testing.T) {
 
 func TestAuditChain(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
-	entry := domain.AuditEntry{Seq: 7, At: at, Actor: "a", Action: "b", Subject: "c", PersonID: "d", RequestID: "e", DocumentID: "f", Channel: "g",
-		Reason: "h", Notes: "i", Changes: map[string]domain.Change{"state": {Before: "x", After: "y"}}, Hash: "ignored"}
+	entry := domain.AuditEntry{Seq: 7, At: at, Actor: "a", Action: "b", Subject: "c", PersonID: "d", RequestID: "e", DocumentID: "f",
+		Channel: "g", Reason: "h", Notes: "i", Changes: map[string]domain.Change{"state": {Before: "x", After: "y"}}, Hash: "ignored"}
 	want := entry.Chain("previous")
 	require.Len(t, want, 64)
 	require.Equal(t, want, entry.Chain("previous"))
@@ -225,17 +229,18 @@ func TestCallerReach(t *testing.T) {
 		person string
 		want   domain.Code // empty = allowed
 	}{
-		"all, anybody":              {with(domain.ScopeAll, ""), "p", ""},
-		"all, nobody":               {with(domain.ScopeAll, ""), "", ""},
-		"self, oneself":             {with(domain.ScopeSelf, "p"), "p", ""},
-		"self, another":             {with(domain.ScopeSelf, "p"), "q", domain.CodeNotFound},
-		"self, without a person":    {with(domain.ScopeSelf, ""), "p", domain.CodeNotFound},
-		"self, nobody and nobody":   {with(domain.ScopeSelf, ""), "", domain.CodeNotFound},
-		"none":                      {with(domain.ScopeNone, "p"), "p", domain.CodeForbidden},
-		"unknown scope":             {with("galaxy", "p"), "p", domain.CodeNotFound},
-		"no grant":                  {domain.Caller{PersonID: "p"}, "p", domain.CodeForbidden},
-		"the system has no rights":  {domain.System(), "p", domain.CodeForbidden},
-		"another permission's none": {domain.Caller{Grants: map[domain.Permission]domain.Scope{domain.PermDisable: domain.ScopeAll}}, "p", domain.CodeForbidden},
+		"all, anybody":             {with(domain.ScopeAll, ""), "p", ""},
+		"all, nobody":              {with(domain.ScopeAll, ""), "", ""},
+		"self, oneself":            {with(domain.ScopeSelf, "p"), "p", ""},
+		"self, another":            {with(domain.ScopeSelf, "p"), "q", domain.CodeNotFound},
+		"self, without a person":   {with(domain.ScopeSelf, ""), "p", domain.CodeNotFound},
+		"self, nobody and nobody":  {with(domain.ScopeSelf, ""), "", domain.CodeNotFound},
+		"none":                     {with(domain.ScopeNone, "p"), "p", domain.CodeForbidden},
+		"unknown scope":            {with("galaxy", "p"), "p", domain.CodeNotFound},
+		"no grant":                 {domain.Caller{PersonID: "p"}, "p", domain.CodeForbidden},
+		"the system has no rights": {domain.System(), "p", domain.CodeForbidden},
+		"another permission": {domain.Caller{Grants: map[domain.Permission]domain.Scope{domain.PermDisable: domain.ScopeAll}}, "p",
+			domain.CodeForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.caller.NeedFor(domain.PermCancel, c.person)

@@ -20,25 +20,37 @@ import (
 
 // crash is a place at which a process dies.
 type crash struct {
-	worker bool // which of the two dies
-	resend bool // the holder has to ask for a new code: what was lost cannot be given twice
-	twice  bool // a message goes out a second time, unchanged
+	place  string
+	late   bool   // not before the holder has link and code: the place is passed several times
+	worker bool   // which of the two dies
+	resend bool   // the holder has to ask for a new code: what was lost cannot be given twice
+	twice  bool   // a message goes out a second time, unchanged
+	once   string // file that is made at the death, so that there is no second one
 }
 
 // crashes holds every failpoint.
-var crashes = map[string]crash{
-	"request.committed": {},
-	"request.started":   {},
-	"begin.committed":   {worker: true},
-	"act.recorded":      {},
-	"act.answered":      {},
-	"apply.committed":   {worker: true},
-	"notify.sent":       {worker: true, twice: true},
-	"token.redeemed":    {resend: true},
-	"sign.intent":       {worker: true},
-	"sign.signed":       {worker: true},
-	"sign.stored":       {worker: true},
-	"collect.signed":    {},
+var crashes = []crash{
+	{place: "request.committed"},
+	{place: "request.started"},
+	{place: "begin.committed", worker: true},
+	{place: "act.recorded"},
+	{place: "act.answered"},
+	{place: "apply.committed", worker: true},
+	{place: "notify.sent", worker: true, twice: true},
+	{place: "token.redeemed", resend: true},
+	{place: "act.recorded", late: true},
+	{place: "sign.intent", worker: true},
+	{place: "sign.signed", worker: true},
+	{place: "sign.stored", worker: true},
+	{place: "act.answered", late: true},
+	{place: "collect.signed"},
+}
+
+func (c crash) String() string {
+	if c.late {
+		return c.place + " at collection"
+	}
+	return c.place
 }
 
 var failpointCall = regexp.MustCompile(`\bfailpoint\.Hit\(([^)]*)\)`)
@@ -76,22 +88,29 @@ func failpoints(t testing.TB) []string {
 // nothing that was given out twice differs.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	require.ElementsMatch(t, slices.Collect(maps.Keys(crashes)), failpoints(t), "every failpoint has a case, and a name of its own")
+	places := map[string]bool{}
+	for _, c := range crashes {
+		places[c.place] = true
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(places)), failpoints(t), "every failpoint has a case, and a name of its own")
 	temporal := testenv.Temporal(t)
 	blueprint := newSite(t, siteOptions{temporal: temporal})
 	blueprint.startAPI(t)
 	blueprint.waitReady(t)
 	office := openOffice(t, blueprint.url, adminName, blueprint.password, 1)
 	blueprint.api.stop(t)
-	for name, c := range crashes {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range crashes {
+		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
-			once := filepath.Join(t.TempDir(), "died")
+			c.once = filepath.Join(t.TempDir(), "died")
 			site := newSite(t, siteOptions{program: mortalProgram(t), temporal: temporal, namespace: newNamespace(t, temporal), like: blueprint,
-				env: []string{"MDOCKET_FAILPOINT=" + name, "MDOCKET_FAILPOINT_ONCE=" + once}})
+				env: []string{"MDOCKET_FAILPOINT=" + c.place, "MDOCKET_FAILPOINT_ONCE=" + c.once}})
+			if c.late {
+				require.NoError(t, os.WriteFile(c.once, nil, 0o600))
+			}
 			site.start(t)
 			c.survive(t, site, office.at(t, site.url, adminName, site.password))
-			require.FileExists(t, once, "the process has died")
+			require.FileExists(t, c.once, "the process has died")
 			deaths := [2]int64{site.api.deaths.Load(), site.worker.deaths.Load()}
 			if c.worker {
 				require.Equal(t, [2]int64{0, 1}, deaths)
@@ -109,6 +128,9 @@ func (c crash) survive(t *testing.T, s *site, office *office) {
 	office.waitState(t, id, domain.RequestAwaitingApproval)
 	office.approve(t, id)
 	letters := holder.read(t, 0)
+	if c.late {
+		require.NoError(t, os.Remove(c.once))
+	}
 	if c.resend {
 		letters = c.lose(t, office, holder, id, letters)
 	}
