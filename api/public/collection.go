@@ -47,8 +47,9 @@ type page struct {
 // page's address.
 type offerView struct {
 	Document string
-	Link     template.URL
-	QR       *qrCode // nil on a phone
+	Link     template.URL // by reference
+	Whole    template.URL // by value, for wallets that cannot fetch an offer
+	QR       *qrCode      // nil on a phone
 	Digits   int
 	Deadline time.Time
 }
@@ -90,8 +91,13 @@ func (s *server) offerView(c *gin.Context) (*offerView, error) {
 	if err != nil {
 		return nil, err
 	}
+	whole, err := oid4vci.DeepLinkByValue(wallet.CredentialOffer(s.BaseURL, offer))
+	if err != nil {
+		return nil, err
+	}
 	v := &offerView{Document: offer.DisplayName, Digits: offer.CodeDigits, Deadline: offer.Deadline,
-		Link: template.URL(link)} //nolint:gosec // built from our own address and a token that was checked
+		Link:  template.URL(link),  //nolint:gosec // built from our own address and a token that was checked
+		Whole: template.URL(whole)} //nolint:gosec // built from what we offer
 	if !isPhone(c.Request.UserAgent()) {
 		v.QR, err = s.offerQR(token)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"html"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,6 +29,7 @@ var update = flag.Bool("update", false, "write golden files")
 
 var (
 	qrPath  = regexp.MustCompile(` d="[^"]*"`)
+	byValue = regexp.MustCompile(`openid-credential-offer://\?credential_offer=[^"]*`)
 	endTime = regexp.MustCompile(`<strong>[^<]*</strong>`)
 	style   = regexp.MustCompile(`(?s)<style>(.*)</style>`)
 )
@@ -45,6 +47,7 @@ func TestPagesAreAsTheyWere(t *testing.T) {
 			got = strings.NewReplacer(col.token(), "TOKEN", strings.ReplaceAll(a.web.URL, "http://", "http%3A%2F%2F"), "BASE",
 				strings.Replace(a.web.URL[len("http://"):], ":", "%3A", 1), "HOST").Replace(got)
 			got = qrPath.ReplaceAllString(got, ` d="PATH"`)
+			got = byValue.ReplaceAllString(got, "OFFER")
 			got = endTime.ReplaceAllString(got, `<strong>TIME</strong>`)
 			golden := filepath.Join("testdata", name+".html")
 			if *update {
@@ -53,6 +56,21 @@ func TestPagesAreAsTheyWere(t *testing.T) {
 			want, err := os.ReadFile(golden)
 			require.NoError(t, err)
 			require.Equal(t, string(want), got)
+		})
+	}
+}
+
+func TestCollectionPageHasTheOfferByValueToo(t *testing.T) {
+	a := newAuthority(t)
+	col := a.newCollection(a.Profile(t, "mdl", nil))
+	for name, agent := range map[string]string{"phone": phone, "desktop": desktop} {
+		t.Run(name, func(t *testing.T) {
+			link := html.UnescapeString(byValue.FindString(a.get(col.path(), "User-Agent", agent).body))
+			parsed, err := oid4vci.ParseOfferLink(link)
+			require.NoError(t, err)
+			require.NotNil(t, parsed.Offer)
+			require.Equal(t, []string{"mdl"}, parsed.Offer.CredentialConfigurationIDs)
+			require.NotEmpty(t, parsed.Offer.Grants.PreAuthorizedCode.PreAuthorizedCode)
 		})
 	}
 }

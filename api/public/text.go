@@ -17,6 +17,7 @@ type text struct {
 	QRLabel        string
 	ThisDevice     string
 	NothingHappens string
+	OtherWay       string
 	codeFormat     string // takes the number of digits
 	Until          string
 	timeLayout     string
@@ -57,6 +58,7 @@ var texts = []*text{
 		QRLabel:        "QR code that opens the wallet app",
 		ThisDevice:     "Is your wallet on this device?",
 		NothingHappens: "If nothing happens, install your wallet app first and come back to this page.",
+		OtherWay:       "Try another way to open it",
 		codeFormat: "Your wallet will ask for a code of %d digits. The code reaches you separately; it is not on this page. " +
 			"Type it only into your wallet and never tell it to anybody.",
 		Until:      "You can collect your document until",
@@ -79,6 +81,7 @@ var texts = []*text{
 		QRLabel:        "QR-Code, der die Wallet-App öffnet",
 		ThisDevice:     "Ist Ihre Wallet auf diesem Gerät?",
 		NothingHappens: "Wenn nichts geschieht, installieren Sie zuerst Ihre Wallet-App und kehren Sie auf diese Seite zurück.",
+		OtherWay:       "Auf andere Weise öffnen",
 		codeFormat: "Ihre Wallet wird nach einem Code mit %d Ziffern fragen. Sie erhalten den Code getrennt; er steht nicht auf dieser Seite. " +
 			"Geben Sie ihn nur in Ihrer Wallet ein und nennen Sie ihn niemandem.",
 		Until:      "Sie können Ihr Dokument abholen bis",
