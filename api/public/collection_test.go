@@ -6,9 +6,9 @@ import (
 	"encoding/base64"
 	"flag"
 	"fmt"
+	"html"
 	"image"
 	"image/png"
-	"html"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,7 +62,7 @@ func TestPagesAreAsTheyWere(t *testing.T) {
 
 func TestCollectionPageHasTheOfferByValueToo(t *testing.T) {
 	a := newAuthority(t)
-	col := a.newCollection(a.Profile(t, "mdl", nil))
+	col := a.newCollection(a.Profile(t, "mdl"))
 	for name, agent := range map[string]string{"phone": phone, "desktop": desktop} {
 		t.Run(name, func(t *testing.T) {
 			link := html.UnescapeString(byValue.FindString(a.get(col.path(), "User-Agent", agent).body))
