@@ -124,8 +124,7 @@ func (o *operator) accounts() {
 
 func (o *operator) createAccount(ctx context.Context, caller domain.Caller, in *newAccountInput) (*created[Account], error) {
 	a, err := o.Issuer.CreateAccount(ctx, caller, in.Key, issuer.NewAccount{Name: in.Body.Name, Email: in.Body.Email,
-		PersonID: in.Body.PersonID,
-		Password: in.Body.Password})
+		PersonID: in.Body.PersonID, Password: in.Body.Password})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,12 @@ func TestDocumentLife(t *testing.T) {
 		map[string]any{"act": "cancel", "allowed": true},
 	}, d["allowed_acts"])
 
+	copies := s.call(t, s.admin, http.MethodGet, path+"/copies", nil).items(t)
+	require.Len(t, copies, 1)
+	require.Len(t, copies[0]["key_thumbprint"], 43)
+	require.Contains(t, copies[0]["status_list_uri"], "/status-lists/")
+	require.Equal(t, true, copies[0]["kept"])
+
 	act := func(name string, body map[string]any) answer {
 		return s.call(t, s.admin, http.MethodPost, path+"/"+name, body)
 	}

@@ -120,6 +120,7 @@ func (s *server) samples(t testing.TB) map[string]sample {
 	add("view-code", post, "/v1/requests/", ask(profile.ID), "/code", nil, domain.PermViewCode)
 	add("get-document", get, "/v1/documents/", toCancel.ID, "", nil, domain.PermDocumentsRead)
 	add("get-document-history", get, "/v1/documents/", toCancel.ID, "/history", nil, domain.PermDocumentsRead)
+	add("list-document-copies", get, "/v1/documents/", toCancel.ID, "/copies", nil, domain.PermDocumentsRead)
 	add("disable-document", post, "/v1/documents/", toDisable.ID, "/disable", map[string]any{"reason": "lost"}, domain.PermDisable)
 	add("enable-document", post, "/v1/documents/", toEnable.ID, "/enable", map[string]any{}, domain.PermDisable)
 	add("cancel-document", post, "/v1/documents/", toCancel.ID, "/cancel", map[string]any{"reason": "stolen"}, domain.PermCancel)

@@ -51,6 +51,7 @@ func Register(api huma.API, d Deps) {
 	o.formats()
 	o.requests()
 	o.documents()
+	o.copies()
 	o.settings()
 	o.audit()
 }
@@ -80,8 +81,8 @@ const (
 	tagAudit     = "Audit"
 )
 
-// bodyTimeout bounds how long a JSON body may take to arrive.
-const bodyTimeout = 30 * time.Second
+// bodyTimeout bounds how long a body may take to arrive. The deadline stays on the connection until the answer, so it is longer than any act takes.
+const bodyTimeout = 2 * time.Minute
 
 // operation describes one endpoint. What every operation has is added to it: authentication, its problems, the internal error.
 type operation struct {

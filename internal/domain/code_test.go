@@ -58,7 +58,7 @@ func TestAuthenticationCode(t *testing.T) {
 }
 
 // TestAuthenticationCodeDigits counts every digit at every place over many codes: each must come about as often as any other. With 20,000
-// codes the expected count is 2,000 with a standard deviation of 42; the bound of 6 deviations is for a fixed key, so it holds always or never.
+// codes the expected count is 2,000 with a standard deviation of 42; the key is fixed, so the bound of 6 deviations holds always or never.
 func TestAuthenticationCodeDigits(t *testing.T) {
 	const codes, length = 20_000, 8
 	var counts [length][10]int

@@ -2,8 +2,6 @@ package issuer
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha3"
@@ -12,7 +10,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
@@ -288,24 +285,6 @@ func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
 		out[i] = issued.Bytes
 	}
 	return out, nil
-}
-
-// drawFrom gives the salts and digest ids of a copy: the key stream of AES-256 in counter mode under its seed, which nobody can tell from
-// randomness, and which is the same at every repetition.
-func drawFrom(seed []byte) (io.Reader, error) {
-	block, err := aes.NewCipher(seed)
-	if err != nil {
-		return nil, fmt.Errorf("draw from seed: %w", err)
-	}
-	return cipher.StreamReader{S: cipher.NewCTR(block, make([]byte, aes.BlockSize)), R: zeros{}}, nil //nolint:gosec // each seed is a key used once
-}
-
-// zeros reads as nothing but zeros.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
 }
 
 // storeSigned keeps the result, activates the document, ends the request and deals with the documents it replaces (B4), in one transaction.

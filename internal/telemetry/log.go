@@ -51,8 +51,8 @@ func TemporalLogger(logger *slog.Logger) log.Logger { return log.NewStructuredLo
 
 type correlationKey struct{}
 
-// NewCorrelationID returns a random id that ties an answer to its log records. Ids are made here and never taken from a caller, who could
-// write anything into the logs that way.
+// NewCorrelationID returns a random id that ties an answer to its log records. An id of a caller's may take its place only when it has the form of
+// one, since a caller could write anything into the logs otherwise.
 func NewCorrelationID() string { return rand.Text() }
 
 // WithCorrelationID returns a context that carries the id.

@@ -38,9 +38,10 @@ const (
 
 // Options change the fixture; the zero value is an authority on SQLite.
 type Options struct {
-	Postgres bool                 // on PostgreSQL instead of SQLite
-	Config   func(*issuer.Config) // changes the configuration before the authority is made
-	BaseURL  string               // instead of BaseURL; for a server on loopback
+	Postgres bool                            // on PostgreSQL instead of SQLite
+	Config   func(*issuer.Config)            // changes the configuration before the authority is made
+	BaseURL  string                          // instead of BaseURL; for a server on loopback
+	Keys     func(keys.Manager) keys.Manager // wraps the keys, to see or stop what is signed
 }
 
 // Fixture is a running authority. All of it ends with the test.
@@ -56,6 +57,8 @@ type Fixture struct {
 	Clock   *Clock
 	Logs    *Logs // everything logged, as JSON lines
 	Config  issuer.Config
+	Deps    issuer.Deps // of the issuer: for a second one, as another process would be
+	DSN     string      // of the database
 
 	admin domain.Caller
 }
@@ -77,7 +80,11 @@ func New(t testing.TB, o Options) *Fixture {
 		o.Config(&f.Config)
 	}
 	dir := t.TempDir()
-	f.Store = openStore(t, o, dir)
+	f.DSN = "sqlite:" + filepath.Join(dir, "mdocket.db")
+	if o.Postgres {
+		f.DSN = testenv.Postgres(t)
+	}
+	f.Store = openStore(t, f.DSN)
 	f.openCache(t)
 
 	secretBytes := make([]byte, keys.SecretSize)
@@ -95,8 +102,12 @@ func New(t testing.TB, o Options) *Fixture {
 	check(t, "make logger", err)
 
 	f.Engine = &Engine{}
-	f.Issuer = issuer.New(f.Config, issuer.Deps{Store: f.Store, Engine: f.Engine, Cache: f.Cache, Formats: formats, Keys: keyStore,
-		Secret: secret, Mailer: f.Mail, SMS: f.SMS, Templates: templates, Metrics: f.Metrics, Log: log, Now: f.Clock.Now, Rand: rand.Reader})
+	f.Deps = issuer.Deps{Store: f.Store, Engine: f.Engine, Cache: f.Cache, Formats: formats, Keys: keyStore, Secret: secret,
+		Mailer: f.Mail, SMS: f.SMS, Templates: templates, Metrics: f.Metrics, Log: log, Now: f.Clock.Now, Rand: rand.Reader}
+	if o.Keys != nil {
+		f.Deps.Keys = o.Keys(keyStore)
+	}
+	f.Issuer = issuer.New(f.Config, f.Deps)
 	f.Engine.issuer = f.Issuer
 	f.Access = access.New(f.Store, f.Cache, f.Clock.Now)
 
@@ -109,12 +120,8 @@ func New(t testing.TB, o Options) *Fixture {
 	return f
 }
 
-func openStore(t testing.TB, o Options, dir string) *store.Store {
+func openStore(t testing.TB, dsn string) *store.Store {
 	t.Helper()
-	dsn := "sqlite:" + filepath.Join(dir, "mdocket.db")
-	if o.Postgres {
-		dsn = testenv.Postgres(t)
-	}
 	s, err := store.Open(t.Context(), dsn)
 	check(t, "open store", err)
 	t.Cleanup(func() { check(t, "close store", s.Close()) })
