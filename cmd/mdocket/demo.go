@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -268,28 +267,23 @@ func orNothing(err error) error {
 	return err
 }
 
-var (
-	linkInMail = regexp.MustCompile(`https?://\S+/c/[A-Za-z0-9_-]+`)
-	codeInSMS  = regexp.MustCompile(`\d[\d ]{2,}\d`)
-)
-
 // notification reads the link from the e-mail and the code from the SMS.
 func (d *demonstration) notification(ctx context.Context) (link, code string, err error) {
 	d.begin("read the collection link from the e-mail (real SMTP)")
-	if link, err = d.find(ctx, mailbox.Email, linkInMail); err != nil {
+	if link, err = d.find(ctx, mailbox.Email, mailbox.FindLink); err != nil {
 		return "", "", err
 	}
 	d.done("arrived")
 	d.begin("read the code from the SMS (real HTTP gateway)")
-	if code, err = d.find(ctx, mailbox.SMS, codeInSMS); err != nil {
+	if code, err = d.find(ctx, mailbox.SMS, mailbox.FindCode); err != nil {
 		return "", "", err
 	}
 	d.done("arrived, %d digits", len(strings.ReplaceAll(code, " ", "")))
 	return link, code, nil
 }
 
-// find waits for a message of a kind that has a text of the form.
-func (d *demonstration) find(ctx context.Context, kind mailbox.Kind, form *regexp.Regexp) (string, error) {
+// find waits for a message of a kind in which something is found.
+func (d *demonstration) find(ctx context.Context, kind mailbox.Kind, look func(text string) string) (string, error) {
 	var hit string
 	err := until(ctx, func() (bool, error) {
 		var all []mailbox.Message
@@ -297,7 +291,7 @@ func (d *demonstration) find(ctx context.Context, kind mailbox.Kind, form *regex
 			return false, err
 		}
 		for _, m := range all {
-			if hit = form.FindString(m.Text); hit != "" {
+			if hit = look(m.Text); hit != "" {
 				return true, nil
 			}
 		}

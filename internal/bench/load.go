@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"time"
 
@@ -381,15 +380,10 @@ func newPost(ctx context.Context, m *mailbox.Mailbox) *post {
 	return p
 }
 
-var (
-	linkInMail = regexp.MustCompile(`https?://\S+/c/[A-Za-z0-9_-]+`)
-	codeInSMS  = regexp.MustCompile(`\d[\d ]{2,}\d`)
-)
-
 func (p *post) deliver(m mailbox.Message) {
-	text := codeInSMS.FindString(m.Text)
+	text := mailbox.FindCode(m.Text)
 	if m.Kind == mailbox.Email {
-		text = linkInMail.FindString(m.Text)
+		text = mailbox.FindLink(m.Text)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
