@@ -42,8 +42,8 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// canaries are things that must never be seen outside the database and the messages to the holder, by name. What is looked for are all the forms in
-// which they might be written.
+// canaries are things that must never be seen outside the database and the messages to the holder, by name. What is looked for are all
+// the forms in which they might be written.
 type canaries map[string][]needle
 
 // needle is one form of a canary.
@@ -86,8 +86,8 @@ func (c canaries) bytes(name string, value []byte) {
 	}
 }
 
-// encoded gives value in hexadecimal and base64. Where in a longer text of base64 the value begins is not known, so there is one form for each of
-// the three places in a group.
+// encoded gives value in hexadecimal and base64. Where in a longer text of base64 the value begins is not known, so there is one form
+// for each of the three places in a group.
 func encoded(value []byte) []needle {
 	out := []needle{{bytes: []byte(hex.EncodeToString(value)), folded: true}}
 	for shift := range 3 {
@@ -181,17 +181,21 @@ func TestCanary(t *testing.T) {
 	site.api.stop(t)
 	site.worker.stop(t)
 	engineServer.kill(t)
-	hay["log of api"], hay["log of worker"] = readFile(t, site.logFile("api")), readFile(t, site.logFile("worker"))
-	files, err := filepath.Glob(filepath.Join(filepath.Dir(engineServer.options.DBFile), "temporal.*"))
+	logs := map[string]string{"api": site.logFile("api"), "worker": site.logFile("worker"), "Temporal": engineServer.options.LogFile}
+	for name, file := range logs {
+		hay["log of "+name] = readFile(t, file)
+	}
+	files, err := filepath.Glob(engineServer.options.DBFile + "*")
 	require.NoError(t, err)
 	for _, file := range files {
-		hay[filepath.Base(file)] = readFile(t, file)
+		hay["database of Temporal"] = append(hay["database of Temporal"], readFile(t, file)...)
 	}
 
 	for name, part := range map[string]string{ // what is looked through is what it should be
-		"log of api": `"route":"/oid4vci/token"`, "log of worker": "issuance-" + requestID, "temporal.log": `"level":"DEBUG"`,
-		"temporal.db": "issuance-" + requestID, "histories": "issuance-" + requestID, "decrypted payloads": `"request_id":"` + requestID + `"`,
-		"workflows": "mdocket-reconcile", "metrics": `route="/oid4vci/token"`, "messages as operators see": `"refused"`,
+		"log of api": `"route":"/oid4vci/token"`, "log of worker": "issuance-" + requestID, "log of Temporal": `"level":"DEBUG"`,
+		"database of Temporal": "issuance-" + requestID, "histories": "issuance-" + requestID,
+		"decrypted payloads": `"request_id":"` + requestID + `"`,
+		"workflows":          "mdocket-reconcile", "metrics": `route="/oid4vci/token"`, "messages as operators see": `"refused"`,
 		"refusals of the API": "application/problem+json",
 	} {
 		require.True(t, bytes.Contains(hay[name], []byte(part)), "%s does not hold %s", name, part)
@@ -220,8 +224,8 @@ func (s *canaryScenario) makePerson(t *testing.T) {
 	t.Helper()
 	attributes := map[string]any{"issuing_country": "UT", "issuing_authority": "Utopia Road Office", "un_distinguishing_sign": "UTO",
 		"driving_privileges": []any{map[string]any{"vehicle_category_code": unsaid("category")}}}
-	for _, name := range []string{"document_number", "administrative_number", "birth_place", "resident_address", "resident_city", "resident_state",
-		"resident_postal_code", "family_name_national_character", "given_name_national_character"} {
+	for _, name := range []string{"document_number", "administrative_number", "birth_place", "resident_address", "resident_city",
+		"resident_state", "resident_postal_code", "family_name_national_character", "given_name_national_character"} {
 		attributes[name] = unsaid(strings.ReplaceAll(name, "_", ""))
 		s.canaries.text(name, attributes[name].(string))
 	}
@@ -326,11 +330,12 @@ func (s *canaryScenario) badInput(t *testing.T) {
 	s.refuse(t, put, "/v1/people/"+s.person+"/images/portrait", a, "\xff\xd8\xff"+bird("picture"), "Content-Type", "image/jpeg")
 	s.refuse(t, put, "/v1/people/"+s.person+"/images/"+bird("kind"), a, "", "Content-Type", "image/jpeg")
 	s.refuse(t, put, "/v1/people/"+s.person+"/images/portrait?captured_at="+bird("time"), a, string(s.portrait), "Content-Type", "image/jpeg")
-	for _, path := range []string{"/v1/people?family_name=", "/v1/people?after=", "/v1/people?limit=", "/v1/people?status=", "/v1/requests?state=",
-		"/v1/people/", "/v1/requests/", "/v1/documents/", "/v1/profiles/", "/v1/audit?after="} {
+	for _, path := range []string{"/v1/people?family_name=", "/v1/people?after=", "/v1/people?limit=", "/v1/people?status=",
+		"/v1/requests?state=", "/v1/people/", "/v1/requests/", "/v1/documents/", "/v1/profiles/", "/v1/audit?after="} {
 		s.refuse(t, get, path+bird("query of "+path), a, "")
 	}
-	for _, path := range []string{"/", "/c/", "/oid4vci/offers/", "/verify/", "/status-lists/", "/pki/", "/docs/", "/.well-known/openid-credential-issuer/"} {
+	for _, path := range []string{"/", "/c/", "/oid4vci/offers/", "/verify/", "/status-lists/", "/pki/", "/docs/",
+		"/.well-known/openid-credential-issuer/"} {
 		s.refuse(t, get, path+bird("path below "+path), "", "", "User-Agent", bird("agent"), "Referer", "https://"+bird("referrer")+".example",
 			"Accept-Language", bird("tongue"), "Cookie", "c="+bird("cookie"), "X-Correlation-Id", bird("correlation"),
 			"X-Forwarded-For", bird("forwarded"), "Traceparent", bird("trace"), "Accept", bird("accept"))
@@ -355,8 +360,8 @@ func (s *canaryScenario) badInput(t *testing.T) {
 	}
 	const urlEncoded = "application/x-www-form-urlencoded"
 	s.refuse(t, post, "/oid4vci/token", "", form("grant_type", bird("grant")), "Content-Type", urlEncoded)
-	s.refuse(t, post, "/oid4vci/token", "", form("grant_type", oid4vci.GrantPreAuthorizedCode, "pre-authorized_code", bird("code"), "tx_code", "1",
-		"client_id", bird("client")), "Content-Type", urlEncoded)
+	s.refuse(t, post, "/oid4vci/token", "", form("grant_type", oid4vci.GrantPreAuthorizedCode, "pre-authorized_code", bird("code"),
+		"tx_code", "1", "client_id", bird("client")), "Content-Type", urlEncoded)
 	s.refuse(t, post, "/oid4vci/token", "", bird("form")+"=%zz", "Content-Type", urlEncoded)
 	s.refuse(t, post, "/oid4vci/credential", bird("access"), object(map[string]any{"credential_configuration_id": bird("configuration")}))
 	s.refuse(t, post, "/oid4vci/credential", "", bird("credential"))
@@ -376,8 +381,8 @@ func (s *canaryScenario) refused(t *testing.T) {
 	require.NoError(t, s.office.a.Do(t.Context(), http.MethodPost, "/v1/requests/"+id+"/cancel", map[string]string{"reason": reason}, nil))
 }
 
-// issued has a document issued after failures of every kind: gateways that refuse for the moment and for good, wrong codes until the request is
-// locked, a new link and code, and bad calls of the wallet.
+// issued has a document issued after failures of every kind: gateways that refuse for the moment and for good, wrong codes until the
+// request is locked, a new link and code, and bad calls of the wallet.
 func (s *canaryScenario) issued(t *testing.T) (requestID string) {
 	t.Helper()
 	id := s.office.ask(t, s.person, "mdl")

@@ -89,8 +89,8 @@ func TestBadConfigurationListsEveryProblem(t *testing.T) {
 	for _, command := range []string{"api", "worker"} {
 		got := run(t, cleanEnv("MDOCKET_STATUS_LIST__CAPACITY=3"), program(t), command, "--config", config)
 		require.Equal(t, 1, got.code)
-		for _, setting := range []string{"database", "redis", "secret_file", "key_dir", "authority.common_name", "authority.contact", "authority.country",
-			"region", "base_url", "keep_signed", "status_list.capacity"} {
+		for _, setting := range []string{"database", "redis", "secret_file", "key_dir", "authority.common_name", "authority.contact",
+			"authority.country", "region", "base_url", "keep_signed", "status_list.capacity"} {
 			require.Regexp(t, `(?m)(^|: )`+strings.ReplaceAll(setting, ".", `\.`)+`: `, got.stderr, setting)
 		}
 	}

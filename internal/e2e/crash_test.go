@@ -84,8 +84,8 @@ func failpoints(t testing.TB) []string {
 	return names
 }
 
-// A process that is killed at the worst moments, and started again, costs at most a repetition: there is one document, its status is valid, and
-// nothing that was given out twice differs.
+// A process that is killed at the worst moments, and started again, costs at most a repetition: there is one document, its status is
+// valid, and nothing that was given out twice differs.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	places := map[string]bool{}
@@ -173,8 +173,8 @@ func (c crash) lose(t *testing.T, office *office, holder *holder, id string, old
 	return now
 }
 
-// requireOneDocument demands that the request has one document, that it is active with so many copies, and that no other place in a status list
-// counts as valid.
+// requireOneDocument demands that the request has one document, that it is active with so many copies, and that no other place in a
+// status list counts as valid.
 func requireOneDocument(t *testing.T, db *sql.DB, requestID string, copies int) {
 	t.Helper()
 	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM documents`))
@@ -184,7 +184,8 @@ func requireOneDocument(t *testing.T, db *sql.DB, requestID string, copies int) 
 	require.Equal(t, copies, count(t, db, `SELECT count(*) FROM (SELECT DISTINCT list_id, status_index FROM document_copies) x`),
 		"every copy has a place of its own")
 	require.Equal(t, copies, count(t, db, `SELECT count(*) FROM document_copies c JOIN documents d ON d.id = c.document_id
-		JOIN status_entries e ON e.list_id = c.list_id AND e.idx = c.status_index AND e.document_id = d.id WHERE d.state = 'active' AND e.value = 0`))
+		JOIN status_entries e ON e.list_id = c.list_id AND e.idx = c.status_index AND e.document_id = d.id
+		WHERE d.state = 'active' AND e.value = 0`))
 	require.Zero(t, count(t, db, `SELECT count(*) FROM status_entries e WHERE e.value <> 1 AND NOT EXISTS (SELECT 1 FROM document_copies c
 		JOIN documents d ON d.id = c.document_id WHERE c.list_id = e.list_id AND c.status_index = e.idx AND d.state = 'active')`),
 		"a place without an active document is invalid")
@@ -197,8 +198,8 @@ func count(t *testing.T, db *sql.DB, query string, args ...any) int {
 	return n
 }
 
-// requireMessages demands that all messages of one generation and kind say the same, that those of different generations do not, and that none
-// went out more often than the crash explains.
+// requireMessages demands that all messages of one generation and kind say the same, that those of different generations do not, and
+// that none went out more often than the crash explains.
 func (c crash) requireMessages(t *testing.T, db *sql.DB, holder *holder, requestID string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), `SELECT id, generation, kind FROM messages WHERE request_id = $1`, requestID)

@@ -11,8 +11,8 @@ import (
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
-// A request is accepted while Temporal is down, and goes its way by itself when Temporal is back: nobody asks a second time (C2). Temporal dies once
-// more while the holder has link and code and not yet the document.
+// A request is accepted while Temporal is down, and goes its way by itself when Temporal is back: nobody asks a second time (C2).
+// Temporal dies once more while the holder has link and code and not yet the document.
 func TestAcceptedWhileEngineIsDown(t *testing.T) {
 	t.Parallel()
 	temporal := newEngine(t, "error")

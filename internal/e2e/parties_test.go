@@ -31,8 +31,8 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// office is the people who work with an installation, each with a session: an administrator, operator a who asks for documents and operator b
-// who approves.
+// office is the people who work with an installation, each with a session: an administrator, operator a who asks for documents and
+// operator b who approves.
 type office struct {
 	admin, a, b *client.Client
 	profiles    map[string]string // ids by name
@@ -123,8 +123,8 @@ type request struct {
 	DocumentID string `json:"document_id"`
 }
 
-// patience is how long an act may take through crashes and restarts; the longest single wait in it is the minute after which Temporal gives a
-// message activity to another worker.
+// patience is how long an act may take through crashes and restarts; the longest single wait in it is the minute after which Temporal
+// gives a message activity to another worker.
 const patience = 3 * time.Minute
 
 // persist repeats a call as a careful client does: while there is no answer, or one that blames the moment.
@@ -198,7 +198,8 @@ func newHolderAt(t testing.TB, mailboxURL, email, mobile string) *holder {
 	t.Helper()
 	st, err := wallet.Open(filepath.Join(t.TempDir(), "wallet"))
 	require.NoError(t, err)
-	w, err := wallet.New(wallet.Options{Store: st, Retry: wallet.Retry{Attempts: 60, Backoff: 250 * time.Millisecond, MaxWait: 5 * time.Second}})
+	w, err := wallet.New(wallet.Options{Store: st,
+		Retry: wallet.Retry{Attempts: 60, Backoff: 250 * time.Millisecond, MaxWait: 5 * time.Second}})
 	require.NoError(t, err)
 	return &holder{post: client.New(mailboxURL, ""), email: email, mobile: mobile, wallet: w, store: st}
 }
@@ -298,7 +299,8 @@ func verify(t testing.TB, url string, document []byte) verifier.Status {
 	t.Helper()
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM([]byte(fetch(t, url+"/pki/iaca.pem"))))
-	result, err := verifier.Verify(t.Context(), document, verifier.Options{Roots: roots, Now: time.Now(), Fetch: verifier.HTTPFetcher(http.DefaultClient)})
+	result, err := verifier.Verify(t.Context(), document, verifier.Options{Roots: roots, Now: time.Now(),
+		Fetch: verifier.HTTPFetcher(http.DefaultClient)})
 	require.NoError(t, err)
 	require.Empty(t, result.Problems)
 	require.Empty(t, result.StatusBy)

@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// leashed runs a program under its own process id, beside a watcher that kills it when the other end of file descriptor 3 is closed without a
-// word: when the test binary is gone, however it ended.
+// leashed runs a program under its own process id, beside a watcher that kills it when the other end of file descriptor 3 is closed
+// without a word: when the test binary is gone, however it ended.
 const leashed = `(read -r _ <&3 || kill -KILL $$) & exec "$@" 3<&-`
 
 // stopPatience is how long a process may take to stop in good order.

@@ -32,8 +32,8 @@ import (
 
 const adminName = "chief"
 
-// site is an installation as in production: the API and a worker as processes of their own, on PostgreSQL, Redis and Temporal. E-mail and SMS go
-// to a mailbox inside the test.
+// site is an installation as in production: the API and a worker as processes of their own, on PostgreSQL, Redis and Temporal. E-mail
+// and SMS go to a mailbox inside the test.
 type site struct {
 	dir      string
 	program  string
@@ -263,7 +263,8 @@ func (e *engineServer) kill(t testing.TB) {
 // dialEngine connects to Temporal beside the program.
 func dialEngine(t testing.TB, address, namespace string) temporal.Client {
 	t.Helper()
-	c, err := temporal.DialContext(t.Context(), temporal.Options{HostPort: address, Namespace: namespace, Logger: log.NewStructuredLogger(quiet())})
+	c, err := temporal.DialContext(t.Context(), temporal.Options{HostPort: address, Namespace: namespace,
+		Logger: log.NewStructuredLogger(quiet())})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c

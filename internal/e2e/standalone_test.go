@@ -36,7 +36,8 @@ var (
 // startAlone starts a standalone server on the data in dir and waits until it says that it runs.
 func startAlone(t testing.TB, dir, listen, mailbox string) *alone {
 	t.Helper()
-	p := start(t, "standalone", cleanEnv(), program(t), "standalone", "--data", dir, "--listen", listen, "--mailbox", mailbox, "--temporal-ui", "0")
+	p := start(t, "standalone", cleanEnv(), program(t), "standalone", "--data", dir, "--listen", listen, "--mailbox", mailbox,
+		"--temporal-ui", "0")
 	lines := p.waitOutput(t, runningLine)
 	a := &alone{process: p, url: lines[1], mailbox: lines[2]}
 	if password := passwordLine.FindStringSubmatch(p.output(t)); password != nil {

@@ -1,8 +1,9 @@
 // Verifies mdocs with @auth0/mdl, a verifier written by others.
 //
 // Standard input: {"roots": [PEM, …], "documents": [{"docType": …, "issuerSigned": base64}, …]}
-// Standard output: one entry for each document, {"checks": [{"category", "id", "status", "check", "reason"}], "elements": {name space: {identifier: value}}}
-// or {"error": …} for one that cannot be read. Values: bytes as {"bytes": base64}, full-date as {"fullDate"}, tdate as {"tdate"}.
+// Standard output: one entry for each document, {"checks": [{"category", "id", "status", "check", "reason"}],
+// "elements": {name space: {identifier: value}}}, or {"error": …} for one that cannot be read.
+// Values: bytes as {"bytes": base64}, full-date as {"fullDate"}, tdate as {"tdate"}.
 import { Buffer } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 
@@ -33,7 +34,10 @@ function deviceResponse(docType, issuerSigned) {
 }
 
 function printable(value) {
-  if (value instanceof Date) return value[Symbol.toStringTag] === 'DateOnly' ? { fullDate: value.toISOString() } : { tdate: value.toISOString() };
+  if (value instanceof Date) {
+    const text = value.toISOString();
+    return value[Symbol.toStringTag] === 'DateOnly' ? { fullDate: text } : { tdate: text };
+  }
   if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString('base64') };
   if (value instanceof DataItem) return printable(value.data);
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, member]) => [key, printable(member)]));
