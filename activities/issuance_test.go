@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,11 +68,30 @@ func (i *issuer) Reconcile(ctx context.Context, start func(context.Context, stri
 	return 1, start(ctx, "r9")
 }
 
+// The fixed answer to everything about a cancellation.
+var ended = messages.CancellationSnapshot{State: domain.CancellationApproved}
+
+func (i *issuer) BeginCancellation(_ context.Context, id string) (messages.CancellationSnapshot, error) {
+	_, err := i.answer("begin cancellation %s", id)
+	return ended, err
+}
+
+func (i *issuer) ApplyCancellation(_ context.Context, ref messages.CancellationActRef) (messages.CancellationSnapshot, error) {
+	_, err := i.answer("apply cancellation %s %s", ref.CancellationID, ref.ActID)
+	return ended, err
+}
+
+func (i *issuer) ExpireCancellation(_ context.Context, id string) (messages.CancellationSnapshot, error) {
+	_, err := i.answer("expire cancellation %s", id)
+	return ended, err
+}
+
 // stage is the SDK's test environment around the activities.
 type stage struct {
 	env     *testsuite.TestActivityEnvironment
 	issuer  *issuer
 	a       *activities.Issuance
+	c       *activities.Cancellation
 	log     bytes.Buffer
 	started []string
 }
@@ -86,6 +106,8 @@ func newStage(i *issuer) *stage {
 		return nil
 	}, slog.New(slog.NewTextHandler(&s.log, nil)))
 	s.env.RegisterActivity(s.a)
+	s.c = activities.NewCancellation(i, slog.New(slog.NewTextHandler(&s.log, nil)))
+	s.env.RegisterActivity(s.c)
 	return s
 }
 
@@ -108,6 +130,9 @@ func (s *stage) each() []struct {
 		{s.a.Notify, []any{messages.NotifyInput{RequestID: "r1", Generation: 3}}, "notify r1 3"},
 		{s.a.RemindApprovers, []any{messages.ReminderInput{RequestID: "r1", N: 2}}, "remind r1 2"},
 		{s.a.Reconcile, nil, "reconcile"},
+		{s.c.BeginCancellation, []any{"c1"}, "begin cancellation c1"},
+		{s.c.ApplyCancellation, []any{messages.CancellationActRef{CancellationID: "c1", ActID: "a1"}}, "apply cancellation c1 a1"},
+		{s.c.ExpireCancellation, []any{"c1"}, "expire cancellation c1"},
 	}
 }
 
@@ -126,6 +151,12 @@ func TestActivitiesAskTheIssuer(t *testing.T) {
 				require.NoError(t, value.Get(&result))
 				require.Equal(t, messages.ReconcileResult{Started: 1}, result)
 				require.Equal(t, []string{"r9"}, s.started)
+				return
+			}
+			if strings.Contains(c.asks, "cancellation") {
+				var snap messages.CancellationSnapshot
+				require.NoError(t, value.Get(&snap))
+				require.Equal(t, ended, snap)
 				return
 			}
 			var snap messages.Snapshot

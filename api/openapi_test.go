@@ -132,7 +132,10 @@ func TestEnumerations(t *testing.T) {
 	documentStates := slices.DeleteFunc(domain.DocumentStates(), func(s domain.DocumentState) bool { return s == domain.DocumentPrepared })
 	require.ElementsMatch(t, names(domain.RequestStates()), of("Request", "state"))
 	require.ElementsMatch(t, names(documentStates), of("Document", "state"))
-	require.ElementsMatch(t, names(domain.CancelReasons()), of("WithReasonBody", "reason"))
+	require.ElementsMatch(t, names(domain.CancelReasons()), of("ReasonAndNotes", "reason"))
+	require.ElementsMatch(t, names(domain.CancelReasons()), of("Cancellation", "reason"))
+	require.ElementsMatch(t, names(domain.CancellationStates()), of("Cancellation", "state"))
+	require.ElementsMatch(t, names(domain.DocumentActs()), of("AllowedAct", "act"))
 	require.ElementsMatch(t, names(domain.Permissions()), of("SaveRole", "permissions"))
 	for _, scheme := range of("ProfileOptions", "notification_scheme") {
 		require.True(t, domain.NotificationScheme(scheme).Valid())

@@ -25,16 +25,24 @@ type Registry interface {
 	sdk.ActivityRegistry
 }
 
+// Activities are what the workers carry out.
+type Activities struct {
+	Issuance     *activities.Issuance
+	Cancellation *activities.Cancellation
+}
+
 // RegisterRequests binds the workflows and the activities of the requests queue.
-func RegisterRequests(r Registry, issuance *activities.Issuance) {
+func RegisterRequests(r Registry, a Activities) {
 	r.RegisterWorkflowWithOptions(workflows.Issuance, workflow.RegisterOptions{Name: messages.WorkflowIssuance})
+	r.RegisterWorkflowWithOptions(workflows.Cancellation, workflow.RegisterOptions{Name: messages.WorkflowCancellation})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.WorkflowReconcile})
-	r.RegisterActivity(issuance)
+	r.RegisterActivity(a.Issuance)
+	r.RegisterActivity(a.Cancellation)
 }
 
 // RegisterSigning binds the activities of the signing queue.
-func RegisterSigning(r sdk.ActivityRegistry, issuance *activities.Issuance) {
-	r.RegisterActivityWithOptions(issuance.Sign, activity.RegisterOptions{Name: "Sign"})
+func RegisterSigning(r sdk.ActivityRegistry, a Activities) {
+	r.RegisterActivityWithOptions(a.Issuance.Sign, activity.RegisterOptions{Name: "Sign"})
 }
 
 // Options size the workers of one process. Zero values give the defaults.
@@ -62,19 +70,19 @@ func (o *Options) defaults() {
 
 // Workers are the requests worker and the signing worker of one process.
 type Workers struct {
-	engine   *engine.Engine
-	issuance *activities.Issuance
-	options  Options
-	log      *slog.Logger
-	ready    chan struct{}
-	started  sync.Once
+	engine     *engine.Engine
+	activities Activities
+	options    Options
+	log        *slog.Logger
+	ready      chan struct{}
+	started    sync.Once
 }
 
 // New prepares the workers; Run starts them. The engine must be the one that starts workflows, so that first tasks need no way through
 // Temporal.
-func New(e *engine.Engine, issuance *activities.Issuance, log *slog.Logger, o Options) *Workers {
+func New(e *engine.Engine, a Activities, log *slog.Logger, o Options) *Workers {
 	o.defaults()
-	return &Workers{engine: e, issuance: issuance, options: o, log: log, ready: make(chan struct{})}
+	return &Workers{engine: e, activities: a, options: o, log: log, ready: make(chan struct{})}
 }
 
 // Ready is closed once the workers have started for the first time.
@@ -124,7 +132,7 @@ func (w *Workers) runOnce(ctx context.Context) error {
 		WorkerStopTimeout:                       w.options.StopTimeout,
 		OnFatalError:                            onFatal,
 	})
-	RegisterRequests(requests, w.issuance)
+	RegisterRequests(requests, w.activities)
 	signing := sdk.New(w.engine.Client(), messages.QueueSigning, sdk.Options{
 		MaxConcurrentActivityExecutionSize: w.options.Signatures,
 		MaxConcurrentActivityTaskPollers:   activityPollers,
@@ -132,7 +140,7 @@ func (w *Workers) runOnce(ctx context.Context) error {
 		WorkerStopTimeout:                  w.options.StopTimeout,
 		OnFatalError:                       onFatal,
 	})
-	RegisterSigning(signing, w.issuance)
+	RegisterSigning(signing, w.activities)
 	var stopping sync.WaitGroup
 	defer func() {
 		// Stop is due even where Start failed. It waits until activities have ended, so both stop side by side.

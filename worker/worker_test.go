@@ -52,6 +52,18 @@ func (i *issuer) Sign(context.Context, messages.ActRef) (messages.Snapshot, erro
 func (i *issuer) Notify(context.Context, string, int) error          { return nil }
 func (i *issuer) RemindApprovers(context.Context, string, int) error { return nil }
 
+func (i *issuer) BeginCancellation(context.Context, string) (messages.CancellationSnapshot, error) {
+	return messages.CancellationSnapshot{State: domain.CancellationAwaitingApproval}, nil
+}
+
+func (i *issuer) ApplyCancellation(context.Context, messages.CancellationActRef) (messages.CancellationSnapshot, error) {
+	return messages.CancellationSnapshot{State: domain.CancellationApproved}, nil
+}
+
+func (i *issuer) ExpireCancellation(context.Context, string) (messages.CancellationSnapshot, error) {
+	return messages.CancellationSnapshot{State: domain.CancellationExpired}, nil
+}
+
 func (i *issuer) Reconcile(context.Context, func(context.Context, string) error) (int, error) {
 	return 0, nil
 }
@@ -62,7 +74,8 @@ func start(t *testing.T, address string, i *issuer) (*engine.Engine, *worker.Wor
 		HostPort: address, Namespace: "default", PayloadKeys: [][]byte{make([]byte, 32)}, Logger: quiet, CallTimeout: 2 * time.Second,
 	})
 	require.NoError(t, err)
-	w := worker.New(e, activities.NewIssuance(i, e.StartIssuance, quiet), quiet, worker.Options{StopTimeout: 10 * time.Second})
+	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet)}
+	w := worker.New(e, acts, quiet, worker.Options{StopTimeout: 10 * time.Second})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { w.Run(ctx) })
@@ -108,6 +121,10 @@ func TestTemporalComesLater(t *testing.T) {
 	snap, err := e.Act(t.Context(), domain.ActCancel, messages.ActRef{RequestID: "r1", ActID: "a1"})
 	require.NoError(t, err)
 	require.Equal(t, domain.RequestCanceled, snap.State)
+	require.NoError(t, e.StartCancellation(t.Context(), "c1"))
+	ended, err := e.ActOnCancellation(t.Context(), domain.CancellationApprove, messages.CancellationActRef{CancellationID: "c1", ActID: "a1"})
+	require.NoError(t, err)
+	require.Equal(t, domain.CancellationApproved, ended.State)
 	stop()
 	require.NoError(t, server.Stop())
 	goleak.VerifyNone(t, running)

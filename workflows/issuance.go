@@ -254,7 +254,8 @@ func (w *issuance) send(ctx workflow.Context, now time.Time) {
 	w.sending = generation
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-			StartToCloseTimeout:    time.Minute,
+			StartToCloseTimeout:    5 * time.Minute,
+			HeartbeatTimeout:       messages.Heartbeat,
 			ScheduleToCloseTimeout: left,
 			RetryPolicy: &temporal.RetryPolicy{
 				InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Minute,
@@ -334,7 +335,7 @@ func inSQL(ctx workflow.Context) workflow.Context {
 func signing(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              messages.QueueSigning,
-		StartToCloseTimeout:    30 * time.Second,
+		StartToCloseTimeout:    10 * time.Second, // a signature takes milliseconds; a wallet waits while a dead worker is given up
 		ScheduleToCloseTimeout: 2 * time.Minute,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second,

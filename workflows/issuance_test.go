@@ -15,7 +15,6 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/mdocket/mdocket/activities"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/worker"
 	"github.com/mdocket/mdocket/workflows"
@@ -41,7 +40,7 @@ func newRun(t *testing.T, r request) *run {
 		r.deadline = env.Now().Add(issuer.lifetime)
 	}
 	issuer.requests["r1"] = &r
-	worker.RegisterRequests(env, activities.NewIssuance(issuer, nil, quiet))
+	worker.RegisterRequests(env, bind(issuer, nil))
 	return &run{t: t, env: env, issuer: issuer, began: env.Now()}
 }
 
@@ -554,7 +553,7 @@ func TestReconcile(t *testing.T) {
 		started = append(started, id)
 		return nil
 	}
-	worker.RegisterRequests(env, activities.NewIssuance(issuer, start, quiet))
+	worker.RegisterRequests(env, bind(issuer, start))
 	env.ExecuteWorkflow(workflows.Reconcile)
 	require.NoError(t, env.GetWorkflowError())
 	var result messages.ReconcileResult
@@ -572,7 +571,7 @@ func TestReconcileWithoutEngine(t *testing.T) {
 	start := func(context.Context, string) error {
 		return errors.Join(errDown, domain.Errorf(domain.CodeEngineUnavailable, "try again"))
 	}
-	worker.RegisterRequests(env, activities.NewIssuance(issuer, start, quiet))
+	worker.RegisterRequests(env, bind(issuer, start))
 	env.ExecuteWorkflow(workflows.Reconcile)
 	require.Error(t, env.GetWorkflowError())
 	require.Equal(t, 2, issuer.called("Reconcile"), "the schedule comes again soon, so the tries are few")

@@ -7,11 +7,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mdocket/mdocket/activities"
 	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/worker"
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
+
+// bind gives the activities of both issuers; start may be nil where nothing is reconciled.
+func bind(issuer *fakeIssuer, start func(context.Context, string) error) worker.Activities {
+	return worker.Activities{Issuance: activities.NewIssuance(issuer, start, quiet),
+		Cancellation: activities.NewCancellation(&issuer.cancellations, quiet)}
+}
 
 // errDown stands for a database or a mail server that does not answer.
 var errDown = errors.New("connection refused by 192.0.2.1")
@@ -40,12 +48,18 @@ type fakeIssuer struct {
 	notified []int                        // generations
 	reminded []int
 	entered  func(method string) // called unlocked at the start of each call
+
+	cancellations fakeCanceler
 }
 
 func newFakeIssuer(now func() time.Time) *fakeIssuer {
 	return &fakeIssuer{
 		now: now, lifetime: 24 * time.Hour, requests: map[string]*request{}, acts: map[string]domain.ActKind{}, refuse: map[string]error{},
 		stale: map[string]messages.Snapshot{}, failing: map[string]int{}, calls: map[string]int{}, entered: func(string) {},
+		cancellations: fakeCanceler{
+			now: now, lifetime: 24 * time.Hour, acts: map[string]domain.CancellationAct{}, refuse: map[string]error{},
+			failing: map[string]int{}, calls: map[string]int{},
+		},
 	}
 }
 

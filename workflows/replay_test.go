@@ -21,7 +21,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/mdocket/mdocket/activities"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/testenv"
 	"github.com/mdocket/mdocket/worker"
@@ -225,7 +224,7 @@ func TestWaysOnServer(t *testing.T) {
 }
 
 func startWorkers(t *testing.T, c client.Client, issuer *fakeIssuer) {
-	a := activities.NewIssuance(issuer, nil, quiet)
+	a := bind(issuer, nil)
 	requests := sdkworker.New(c, messages.QueueRequests, sdkworker.Options{})
 	worker.RegisterRequests(requests, a)
 	signing := sdkworker.New(c, messages.QueueSigning, sdkworker.Options{DisableWorkflowWorker: true})
@@ -250,6 +249,7 @@ func download(t *testing.T, c client.Client, workflowID, runID string) *historyp
 func replay(h *historypb.History) error {
 	replayer := sdkworker.NewWorkflowReplayer()
 	replayer.RegisterWorkflowWithOptions(workflows.Issuance, workflow.RegisterOptions{Name: messages.WorkflowIssuance})
+	replayer.RegisterWorkflowWithOptions(workflows.Cancellation, workflow.RegisterOptions{Name: messages.WorkflowCancellation})
 	return replayer.ReplayWorkflowHistory(log.NewStructuredLogger(quiet), h)
 }
 
@@ -290,6 +290,9 @@ func TestReplay(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(histories, "*.json.gz"))
 	require.NoError(t, err)
 	for _, p := range ways {
+		require.Contains(t, files, filepath.Join(histories, p.name+".json.gz"), "every way has a recorded history")
+	}
+	for _, p := range cancellationWays {
 		require.Contains(t, files, filepath.Join(histories, p.name+".json.gz"), "every way has a recorded history")
 	}
 	for _, file := range files {

@@ -10,7 +10,7 @@ import (
 )
 
 type allowedAct struct {
-	Act     domain.DocumentAct `json:"act" enum:"disable,enable,cancel"`
+	Act     domain.DocumentAct `json:"act" enum:"disable,enable,cancel,request_cancel"`
 	Allowed bool               `json:"allowed"`
 	Code    domain.Code        `json:"code,omitempty" doc:"Why not, for machines"`
 	Why     string             `json:"why,omitempty" doc:"Why not, in words"`
@@ -53,13 +53,16 @@ type listDocumentsInput struct {
 	Serial    string               `query:"serial" maxLength:"64"`
 }
 
+// reasonAndNotes say why a document is to change.
+type reasonAndNotes struct {
+	Reason domain.CancelReason `json:"reason" enum:"lost,stolen,damaged,compromised,withdrawn,left,other"`
+	Notes  string              `json:"notes,omitempty" maxLength:"2000"`
+}
+
 // withReason carries the reason of an act that needs one.
 type withReason struct {
 	ByID
-	Body struct {
-		Reason domain.CancelReason `json:"reason" enum:"lost,stolen,damaged,compromised,withdrawn,left,other"`
-		Notes  string              `json:"notes,omitempty" maxLength:"2000"`
-	}
+	Body reasonAndNotes
 }
 
 type withNotes struct {
@@ -92,7 +95,9 @@ func (o *operator) documents() {
 		summary: "Enable a document", description: "Makes a disabled document count again.", problems: changes}, o.enableDocument)
 	add(o, operation{id: "cancel-document", method: http.MethodPost, path: "/v1/documents/{id}/cancel", tag: tagDocuments,
 		needs:   []domain.Permission{domain.PermCancel},
-		summary: "Cancel a document", description: "Ends the document, with all its copies, for good.",
+		summary: "Cancel a document",
+		description: "Ends the document, with all its copies, for good. Where the profile says validate_cancellation this is refused, and a " +
+			"cancellation is requested instead.",
 		problems: append([]domain.Code{domain.CodeApprovalRequired}, changes...)}, o.cancelDocument)
 }
 

@@ -26,6 +26,8 @@ func TestDocumentLife(t *testing.T) {
 		map[string]any{"act": "enable", "allowed": false, "code": "wrong_state",
 			"why": "the document is active, which does not allow to enable it"},
 		map[string]any{"act": "cancel", "allowed": true},
+		map[string]any{"act": "request_cancel", "allowed": false, "code": "wrong_state",
+			"why": "the profile asks for no approval: the document can be canceled directly"},
 	}, d["allowed_acts"])
 
 	copies := s.call(t, s.admin, http.MethodGet, path+"/copies", nil).items(t)

@@ -47,6 +47,12 @@ func (s *server) samples(t testing.TB) map[string]sample {
 		object(t, http.StatusOK+1), "id")
 	toCancel, toDisable, toEnable := s.Issue(t, person.ID, profile.ID), s.Issue(t, person.ID, profile.ID), s.Issue(t, person.ID, profile.ID)
 	s.call(t, s.admin, http.MethodPost, "/v1/documents/"+toEnable.ID+"/disable", map[string]any{"reason": "lost"}).object(t, http.StatusOK)
+	guarded := s.Profile(t, "sample-guarded", func(o *domain.ProfileOptions) { o.ValidateCancellation = true })
+	toRequestCancel := s.Issue(t, person.ID, guarded.ID)
+	wish := func() string {
+		return text(t, s.call(t, s.admin, http.MethodPost, "/v1/documents/"+s.Issue(t, person.ID, guarded.ID).ID+"/request-cancel",
+			map[string]any{"reason": "lost"}).object(t, http.StatusCreated), "id")
+	}
 	settings := s.call(t, s.admin, http.MethodGet, "/v1/settings", nil).object(t, http.StatusOK)
 	of := func(path, id, rest string) (string, string) { return path + id + rest, path + nobody + rest }
 
@@ -74,6 +80,9 @@ func (s *server) samples(t testing.TB) map[string]sample {
 			also: []domain.Permission{domain.PermApprove, domain.PermRequestSelf}},
 		"list-reviews":    {method: http.MethodGet, path: "/v1/reviews", needs: domain.PermApprove},
 		"list-documents":  {method: http.MethodGet, path: "/v1/documents", needs: domain.PermDocumentsRead},
+		"list-cancellations": {method: http.MethodGet, path: "/v1/cancellations", needs: domain.PermCancel,
+			also: []domain.Permission{domain.PermApprove}},
+		"list-cancellation-reviews": {method: http.MethodGet, path: "/v1/cancellation-reviews", needs: domain.PermApprove},
 		"get-settings":    {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
 		"change-settings": {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
 		"list-audit":      {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
@@ -124,6 +133,12 @@ func (s *server) samples(t testing.TB) map[string]sample {
 	add("disable-document", post, "/v1/documents/", toDisable.ID, "/disable", map[string]any{"reason": "lost"}, domain.PermDisable)
 	add("enable-document", post, "/v1/documents/", toEnable.ID, "/enable", map[string]any{}, domain.PermDisable)
 	add("cancel-document", post, "/v1/documents/", toCancel.ID, "/cancel", map[string]any{"reason": "stolen"}, domain.PermCancel)
+	add("request-cancel-document", post, "/v1/documents/", toRequestCancel.ID, "/request-cancel", map[string]any{"reason": "stolen"},
+		domain.PermCancel)
+	add("get-cancellation", get, "/v1/cancellations/", wish(), "", nil, domain.PermCancel, seen...)
+	add("approve-cancellation", post, "/v1/cancellations/", wish(), "/approve", map[string]any{}, domain.PermApprove)
+	add("reject-cancellation", post, "/v1/cancellations/", wish(), "/reject", map[string]any{"reason": "no"}, domain.PermApprove)
+	add("withdraw-cancellation", post, "/v1/cancellations/", wish(), "/withdraw", map[string]any{}, domain.PermCancel)
 	return out
 }
 

@@ -52,6 +52,7 @@ func Register(api huma.API, d Deps) {
 	o.requests()
 	o.documents()
 	o.copies()
+	o.cancellations()
 	o.settings()
 	o.audit()
 }
@@ -65,20 +66,22 @@ func Tags() []*huma.Tag {
 		{Name: tagProfiles, Description: "Credential profiles and document formats"},
 		{Name: tagRequests, Description: "Requests, approval and collection"},
 		{Name: tagDocuments, Description: "Issued documents"},
+		{Name: tagCancellations, Description: "Cancellations that need another operator's approval"},
 		{Name: tagSettings, Description: "Settings in force"},
 		{Name: tagAudit, Description: "The append-only audit"},
 	}
 }
 
 const (
-	tagSessions  = "Sessions"
-	tagAccounts  = "Accounts"
-	tagPeople    = "People"
-	tagProfiles  = "Profiles"
-	tagRequests  = "Requests"
-	tagDocuments = "Documents"
-	tagSettings  = "Settings"
-	tagAudit     = "Audit"
+	tagSessions      = "Sessions"
+	tagAccounts      = "Accounts"
+	tagPeople        = "People"
+	tagProfiles      = "Profiles"
+	tagRequests      = "Requests"
+	tagDocuments     = "Documents"
+	tagCancellations = "Cancellations"
+	tagSettings      = "Settings"
+	tagAudit         = "Audit"
 )
 
 // bodyTimeout bounds how long a body may take to arrive. The deadline stays on the connection until the answer, so it is longer than any act takes.

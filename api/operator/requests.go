@@ -109,7 +109,8 @@ type rejectInput struct {
 	}
 }
 
-type cancelRequestInput struct {
+// withFreeReason carries a reason in words that may be left out.
+type withFreeReason struct {
 	ByID
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000"`
@@ -274,7 +275,7 @@ func (o *operator) reject(ctx context.Context, caller domain.Caller, in *rejectI
 	return requestReply(o.Issuer.Reject(ctx, caller, in.ID, in.Body.Reason))
 }
 
-func (o *operator) cancelRequest(ctx context.Context, caller domain.Caller, in *cancelRequestInput) (*reply[request], error) {
+func (o *operator) cancelRequest(ctx context.Context, caller domain.Caller, in *withFreeReason) (*reply[request], error) {
 	return requestReply(o.Issuer.CancelRequest(ctx, caller, in.ID, in.Body.Reason))
 }
 

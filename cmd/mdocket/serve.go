@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mdocket/mdocket/api"
 	"github.com/mdocket/mdocket/internal/config"
@@ -173,9 +174,19 @@ func newWorker() *cobra.Command {
 		Short: "Run the workers: workflows, messages, signing",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return configured(cmd, path, func(ctx context.Context, _ config.Config, s *server.Server) error {
-				s.Workers().Run(ctx)
-				return nil
+			return configured(cmd, path, func(ctx context.Context, cfg config.Config, s *server.Server) error {
+				if cfg.Worker.Listen == "" {
+					s.Workers().Run(ctx)
+					return nil
+				}
+				l, err := net.Listen("tcp", cfg.Worker.Listen)
+				if err != nil {
+					return fmt.Errorf("listen: %w", err)
+				}
+				g, ctx := errgroup.WithContext(ctx)
+				g.Go(func() error { return server.Serve(ctx, l, s.Operations()) })
+				g.Go(func() error { s.Workers().Run(ctx); return nil })
+				return g.Wait()
 			})
 		},
 	}, &path)

@@ -125,7 +125,8 @@ type Log struct {
 
 // Worker bounds what a worker process does at once.
 type Worker struct {
-	Signing int `koanf:"signing"` // signatures at once; 0 = as many as there are processors
+	Listen  string `koanf:"listen"`  // address of its health and metrics; empty = none
+	Signing int    `koanf:"signing"` // signatures at once; 0 = twice the processors
 }
 
 // Defaults are the settings before file and environment.

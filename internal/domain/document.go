@@ -100,9 +100,16 @@ const (
 	DocumentDisable DocumentAct = "disable"
 	DocumentEnable  DocumentAct = "enable"
 	DocumentCancel  DocumentAct = "cancel"
+	// DocumentRequestCancel asks another operator for the cancellation, where the profile demands that.
+	DocumentRequestCancel DocumentAct = "request_cancel"
 )
 
-// Target gives the state the act leads to from s, and whether it may.
+// DocumentActs lists the acts.
+func DocumentActs() []DocumentAct {
+	return []DocumentAct{DocumentDisable, DocumentEnable, DocumentCancel, DocumentRequestCancel}
+}
+
+// Target gives the state the act leads to from s, and whether it may. Asking for a cancellation changes nothing by itself.
 func (a DocumentAct) Target(s DocumentState) (DocumentState, bool) {
 	switch a {
 	case DocumentDisable:
@@ -111,6 +118,8 @@ func (a DocumentAct) Target(s DocumentState) (DocumentState, bool) {
 		return DocumentActive, s == DocumentDisabled
 	case DocumentCancel:
 		return DocumentCanceled, s.Live()
+	case DocumentRequestCancel:
+		return s, s.Live()
 	}
 	return s, false
 }

@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -26,6 +27,13 @@ var documentMoves = map[domain.DocumentState][]domain.DocumentState{
 	"active":   {"disabled", "canceled", "expired", "superseded"},
 	"disabled": {"active", "canceled", "expired", "superseded"},
 	"canceled": nil, "expired": nil, "superseded": nil,
+}
+
+// cancellationMoves is what F4 allows where a cancellation needs approval.
+var cancellationMoves = map[domain.CancellationState][]domain.CancellationState{
+	"received":          {"awaiting_approval", "withdrawn", "expired"},
+	"awaiting_approval": {"approved", "rejected", "withdrawn", "expired"},
+	"approved":          nil, "rejected": nil, "withdrawn": nil, "expired": nil,
 }
 
 // checkMachine compares a state machine with its table, then walks it at random.
@@ -73,6 +81,30 @@ func TestDocumentStates(t *testing.T) {
 	}
 }
 
+func TestCancellationStates(t *testing.T) {
+	checkMachine(t, domain.CancellationReceived, domain.CancellationStates(), cancellationMoves, domain.CancellationState.Can)
+	for s, next := range cancellationMoves {
+		require.Equal(t, len(next) > 0, s.Open(), "%s", s)
+	}
+	require.False(t, domain.CancellationState("nonsense").Open())
+}
+
+func TestActsOnCancellations(t *testing.T) {
+	in := map[domain.CancellationAct][]domain.CancellationState{
+		domain.CancellationApprove:  {"awaiting_approval"},
+		domain.CancellationReject:   {"awaiting_approval"},
+		domain.CancellationWithdraw: {"received", "awaiting_approval"},
+	}
+	require.Len(t, domain.CancellationActs(), len(in))
+	in["nonsense"] = nil
+	for act, states := range in {
+		for _, s := range domain.CancellationStates() {
+			require.Equal(t, slices.Contains(states, s), act.AllowedIn(s), "%s in %s", act, s)
+		}
+		require.Equal(t, act == "approve" || act == "reject", act.Decides(), "%s", act)
+	}
+}
+
 func TestActsOnRequests(t *testing.T) {
 	in := map[domain.ActKind][]domain.RequestState{
 		domain.ActApprove: {"awaiting_approval"},
@@ -113,6 +145,11 @@ func TestActsOnDocuments(t *testing.T) {
 			require.Equal(t, step{to[act], from[s]}, step{next, ok}, "%s in %s", act, s)
 			require.True(t, !ok || s.Can(next), "%s in %s", act, s)
 		}
+	}
+	require.ElementsMatch(t, append(slices.Collect(maps.Keys(want)), domain.DocumentRequestCancel), domain.DocumentActs())
+	for _, s := range domain.DocumentStates() {
+		next, ok := domain.DocumentRequestCancel.Target(s)
+		require.Equal(t, step{s, s.Live()}, step{next, ok}, "asking in %s changes nothing", s)
 	}
 	_, ok := domain.DocumentAct("nonsense").Target(domain.DocumentActive)
 	require.False(t, ok)

@@ -175,6 +175,7 @@ func TestCanary(t *testing.T) {
 	hay := map[string][]byte{
 		"refusals of the API":       s.refusals.Bytes(),
 		"metrics":                   []byte(fetch(t, site.url+"/metrics")),
+		"metrics of the worker":     []byte(fetch(t, site.workURL+"/metrics")),
 		"messages as operators see": s.listing(t, "/v1/requests/"+requestID+"/messages"),
 	}
 	maps.Copy(hay, readHistories(t, site, engineServer.options.HostPort, 4))
@@ -195,7 +196,7 @@ func TestCanary(t *testing.T) {
 		"log of api": `"route":"/oid4vci/token"`, "log of worker": "issuance-" + requestID, "log of Temporal": `"level":"DEBUG"`,
 		"database of Temporal": "issuance-" + requestID, "histories": "issuance-" + requestID,
 		"decrypted payloads": `"request_id":"` + requestID + `"`,
-		"workflows":          "mdocket-reconcile", "metrics": `route="/oid4vci/token"`, "messages as operators see": `"refused"`,
+		"workflows":          "mdocket-reconcile", "metrics": `route="/oid4vci/token"`, "metrics of the worker": `mdocket_documents_issued_total{doctype="org.iso.18013.5.1.mDL"} 1`, "messages as operators see": `"refused"`,
 		"refusals of the API": "application/problem+json",
 	} {
 		require.True(t, bytes.Contains(hay[name], []byte(part)), "%s does not hold %s", name, part)

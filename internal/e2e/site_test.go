@@ -41,6 +41,7 @@ type site struct {
 	config   string // file
 	env      []string
 	url      string // of the API
+	workURL  string // of the worker's health and metrics
 	postURL  string // of the mailbox
 	password string // of the administrator
 	mailbox  *mailbox.Mailbox
@@ -69,7 +70,9 @@ func newSite(t testing.TB, o siteOptions) *site {
 	s.env = cleanEnv(o.env...)
 	listen := freeAddress(t)
 	s.url = "http://" + listen
-	s.writeConfig(t, o, listen)
+	workListen := freeAddress(t)
+	s.workURL = "http://" + workListen
+	s.writeConfig(t, o, listen, workListen)
 	if o.like != nil {
 		s.password = o.like.password
 		s.copy(t, o.like)
@@ -83,7 +86,7 @@ func newSite(t testing.TB, o siteOptions) *site {
 }
 
 // writeConfig writes the configuration file; JSON is YAML too.
-func (s *site) writeConfig(t testing.TB, o siteOptions, listen string) {
+func (s *site) writeConfig(t testing.TB, o siteOptions, listen, workListen string) {
 	t.Helper()
 	gateway := httptest.NewServer(s.mailbox.Handler())
 	t.Cleanup(gateway.Close)
@@ -102,7 +105,8 @@ func (s *site) writeConfig(t testing.TB, o siteOptions, listen string) {
 		"mail":        section{"host": host, "port": smtpPort, "tls": "none", "from": "no-reply@utopia.example", "helo": "localhost"},
 		"sms": section{"http": section{"method": http.MethodPost, "url": s.postURL + "/sms", "json_path": "status", "equals": "accepted",
 			"body": `{"to": {{json .To}}, "text": {{json .Text}}, "id": {{json .ID}}}`}},
-		"log": section{"format": "json", "level": or(o.logLevel, "info")},
+		"worker": section{"listen": workListen},
+		"log":    section{"format": "json", "level": or(o.logLevel, "info")},
 	}, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(s.config, text, 0o600))

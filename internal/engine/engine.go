@@ -22,8 +22,8 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// ErrNoWorkflow says that no workflow of the request is running. If the request is still open in SQL, start one and repeat the act.
-var ErrNoWorkflow = errors.New("no workflow of the request is running")
+// ErrNoWorkflow says that no workflow of the request or cancellation is running. If that is still open in SQL, start one and repeat the act.
+var ErrNoWorkflow = errors.New("no such workflow is running")
 
 const (
 	defaultCallTimeout = 5 * time.Second
@@ -109,62 +109,88 @@ func (e *Engine) Ping(ctx context.Context) error {
 // StartIssuance starts the workflow of a request. That it is running already is a success; a run that ended does not prevent a new one.
 // Fails with CodeEngineUnavailable.
 func (e *Engine) StartIssuance(ctx context.Context, requestID string) error {
+	return e.start(ctx, messages.WorkflowIssuance, messages.IssuanceID(requestID), messages.IssuanceInput{RequestID: requestID})
+}
+
+// StartCancellation is StartIssuance for a cancellation that needs approval.
+func (e *Engine) StartCancellation(ctx context.Context, cancellationID string) error {
+	return e.start(ctx, messages.WorkflowCancellation, messages.CancellationID(cancellationID),
+		messages.CancellationInput{CancellationID: cancellationID})
+}
+
+func (e *Engine) start(ctx context.Context, workflow, id string, input any) error {
 	ctx, cancel := context.WithTimeout(ctx, e.callTimeout)
 	defer cancel()
 	_, err := e.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                                       messages.IssuanceID(requestID),
+		ID:                                       id,
 		TaskQueue:                                messages.QueueRequests,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		EnableEagerStart:                         true,
-	}, messages.WorkflowIssuance, messages.IssuanceInput{RequestID: requestID})
+	}, workflow, input)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if err == nil || errors.As(err, &started) {
 		return nil
 	}
-	return e.unavailable(ctx, "start issuance", err)
+	return e.unavailable(ctx, "start "+workflow, err)
 }
 
 // Act has the workflow carry out a recorded act and gives the request as it is afterwards. The act's id makes it harmless to repeat: the
 // same act gives the same answer. Fails with the *domain.Error of whoever refused it, with ErrNoWorkflow, or with CodeEngineUnavailable
 // when there was no answer in time; the act may then still be carried out.
 func (e *Engine) Act(ctx context.Context, kind domain.ActKind, ref messages.ActRef) (messages.Snapshot, error) {
+	return update[messages.Snapshot](ctx, e, client.UpdateWorkflowOptions{
+		WorkflowID: messages.IssuanceID(ref.RequestID),
+		UpdateID:   ref.ActID,
+		UpdateName: string(kind), // the updates are named as the acts
+		Args:       []any{ref},
+	})
+}
+
+// ActOnCancellation is Act for a cancellation.
+func (e *Engine) ActOnCancellation(ctx context.Context, kind domain.CancellationAct,
+	ref messages.CancellationActRef) (messages.CancellationSnapshot, error) {
+	return update[messages.CancellationSnapshot](ctx, e, client.UpdateWorkflowOptions{
+		WorkflowID: messages.CancellationID(ref.CancellationID),
+		UpdateID:   ref.ActID,
+		UpdateName: string(kind),
+		Args:       []any{ref},
+	})
+}
+
+// update sends an update until it is answered, and gives the snapshot it is answered with.
+func update[T any](ctx context.Context, e *Engine, o client.UpdateWorkflowOptions) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.actTimeout)
 	defer cancel()
+	var none T
 	for {
-		snap, err := e.ask(ctx, kind, ref)
+		snap, err := ask[T](ctx, e, o)
 		if err == nil {
 			return snap, nil
 		}
 		if refused, ok := messages.AsRefusal(err); ok {
-			return messages.Snapshot{}, refused
+			return none, refused
 		}
 		var notFound *serviceerror.NotFound
 		if errors.As(err, &notFound) {
-			return messages.Snapshot{}, fmt.Errorf("%s: %w", kind, ErrNoWorkflow)
+			return none, fmt.Errorf("%s: %w", o.UpdateName, ErrNoWorkflow)
 		}
 		var late *client.WorkflowUpdateServiceTimeoutOrCanceledError
 		if !errors.As(err, &late) || ctx.Err() != nil {
-			return messages.Snapshot{}, e.unavailable(ctx, string(kind), err)
+			return none, e.unavailable(ctx, o.UpdateName, err)
 		}
 		if err := e.Ping(ctx); err != nil {
-			return messages.Snapshot{}, err
+			return none, err
 		}
 	}
 }
 
 // ask sends the update, or joins it if it was sent before, and waits a while for its outcome.
-func (e *Engine) ask(ctx context.Context, kind domain.ActKind, ref messages.ActRef) (messages.Snapshot, error) {
+func ask[T any](ctx context.Context, e *Engine, o client.UpdateWorkflowOptions) (snap T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, e.askAgain)
 	defer cancel()
-	var snap messages.Snapshot
-	handle, err := e.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID:   messages.IssuanceID(ref.RequestID),
-		UpdateID:     ref.ActID,
-		UpdateName:   string(kind), // the updates are named as the acts
-		Args:         []any{ref},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
+	o.WaitForStage = client.WorkflowUpdateStageCompleted
+	handle, err := e.client.UpdateWorkflow(ctx, o)
 	if err == nil {
 		err = handle.Get(ctx, &snap)
 	}

@@ -32,6 +32,7 @@ type issuer struct {
 	calls      map[string]int
 	apply      func(messages.ActRef) (messages.Snapshot, error)
 	sign       func(context.Context, messages.ActRef) (messages.Snapshot, error)
+	decide     func() (messages.CancellationSnapshot, error)
 	reconciled chan struct{}
 }
 
@@ -74,6 +75,20 @@ func (i *issuer) Reconcile(ctx context.Context, start func(context.Context, stri
 func (i *issuer) Expire(context.Context, string) (messages.Snapshot, error) {
 	return messages.Snapshot{State: domain.RequestExpired}, nil
 }
+
+func (i *issuer) BeginCancellation(context.Context, string) (messages.CancellationSnapshot, error) {
+	return messages.CancellationSnapshot{State: domain.CancellationAwaitingApproval, Deadline: time.Now().Add(time.Hour)}, nil
+}
+
+func (i *issuer) ApplyCancellation(context.Context, messages.CancellationActRef) (messages.CancellationSnapshot, error) {
+	i.count("ApplyCancellation")
+	return i.decide()
+}
+
+func (i *issuer) ExpireCancellation(context.Context, string) (messages.CancellationSnapshot, error) {
+	return messages.CancellationSnapshot{State: domain.CancellationAwaitingApproval, Deadline: time.Now().Add(time.Hour)}, nil
+}
+
 func (i *issuer) Notify(context.Context, string, int) error          { return nil }
 func (i *issuer) RemindApprovers(context.Context, string, int) error { return nil }
 
@@ -87,12 +102,16 @@ func newEngine(t *testing.T, actTimeout time.Duration) (*engine.Engine, *issuer)
 	canceled := messages.Snapshot{State: domain.RequestCanceled, Generation: 1}
 	issued := messages.Snapshot{State: domain.RequestIssued, Generation: 1}
 	i := &issuer{
-		calls:      map[string]int{},
+		calls: map[string]int{},
+		decide: func() (messages.CancellationSnapshot, error) {
+			return messages.CancellationSnapshot{State: domain.CancellationApproved}, nil
+		},
 		apply:      func(messages.ActRef) (messages.Snapshot, error) { return canceled, nil },
 		sign:       func(context.Context, messages.ActRef) (messages.Snapshot, error) { return issued, nil },
 		reconciled: make(chan struct{}, 1),
 	}
-	workers := worker.New(e, activities.NewIssuance(i, e.StartIssuance, quiet), quiet, worker.Options{})
+	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet)}
+	workers := worker.New(e, acts, quiet, worker.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { workers.Run(ctx) })
@@ -206,6 +225,34 @@ func TestActIsRepeatable(t *testing.T) {
 	require.ErrorIs(t, err, engine.ErrNoWorkflow)
 }
 
+// A cancellation is started and acted on like a request, by an id of its own.
+func TestCancellations(t *testing.T) {
+	e, i := newEngine(t, 0)
+	ref := messages.CancellationActRef{CancellationID: "one", ActID: "a1"}
+	_, err := e.ActOnCancellation(t.Context(), domain.CancellationApprove, ref)
+	require.ErrorIs(t, err, engine.ErrNoWorkflow)
+	for range 2 {
+		require.NoError(t, e.StartCancellation(t.Context(), "one"))
+	}
+	want := domain.Errorf(domain.CodeAlreadyDecided, "canary: somebody decided first").With("decided_by", "account-7")
+	approve := i.decide
+	i.decide = func() (messages.CancellationSnapshot, error) { return messages.CancellationSnapshot{}, want }
+	_, err = e.ActOnCancellation(t.Context(), domain.CancellationReject, messages.CancellationActRef{CancellationID: "one", ActID: "a0"})
+	var got *domain.Error
+	require.ErrorAs(t, err, &got)
+	require.Equal(t, want, got)
+	i.decide = approve
+	for range 2 {
+		snap, err := e.ActOnCancellation(t.Context(), domain.CancellationApprove, ref)
+		require.NoError(t, err)
+		require.Equal(t, domain.CancellationApproved, snap.State)
+		require.NoError(t, e.Client().GetWorkflow(t.Context(), messages.CancellationID("one"), "").Get(t.Context(), nil))
+	}
+	require.Equal(t, 2, i.called("ApplyCancellation"))
+	_, err = e.ActOnCancellation(t.Context(), domain.CancellationApprove, messages.CancellationActRef{CancellationID: "one", ActID: "a2"})
+	require.ErrorIs(t, err, engine.ErrNoWorkflow)
+}
+
 func TestActAsksAgain(t *testing.T) {
 	e, i := newEngine(t, 4*time.Second) // asks again after one second
 	require.NoError(t, e.StartIssuance(t.Context(), "slow"))
@@ -295,8 +342,13 @@ func TestEngineDown(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(e.Close)
 	for name, call := range map[string]func(context.Context) error{
-		"ping":      e.Ping,
-		"start":     func(ctx context.Context) error { return e.StartIssuance(ctx, "r1") },
+		"ping":               e.Ping,
+		"start":              func(ctx context.Context) error { return e.StartIssuance(ctx, "r1") },
+		"start cancellation": func(ctx context.Context) error { return e.StartCancellation(ctx, "c1") },
+		"act on cancellation": func(ctx context.Context) error {
+			_, err := e.ActOnCancellation(ctx, domain.CancellationApprove, messages.CancellationActRef{CancellationID: "c1", ActID: "a1"})
+			return err
+		},
 		"lock":      func(ctx context.Context) error { return e.Lock(ctx, "r1") },
 		"schedules": e.EnsureSchedules,
 		"act": func(ctx context.Context) error {

@@ -26,9 +26,10 @@ type DocumentView struct {
 }
 
 var documentPermission = map[domain.DocumentAct]domain.Permission{
-	domain.DocumentDisable: domain.PermDisable,
-	domain.DocumentEnable:  domain.PermDisable,
-	domain.DocumentCancel:  domain.PermCancel,
+	domain.DocumentDisable:       domain.PermDisable,
+	domain.DocumentEnable:        domain.PermDisable,
+	domain.DocumentCancel:        domain.PermCancel,
+	domain.DocumentRequestCancel: domain.PermCancel,
 }
 
 // Document reads one document.
@@ -45,15 +46,19 @@ func (is *Issuer) viewDocument(ctx context.Context, caller domain.Caller, d doma
 	if err != nil {
 		return DocumentView{}, err
 	}
-	return view(caller, d, profile, is.documentState(d)), nil
+	open, err := is.openCancellations(ctx, d)
+	if err != nil {
+		return DocumentView{}, err
+	}
+	return view(caller, is.asOfNow(d), profile, open[d.ID]), nil
 }
 
-func view(caller domain.Caller, d domain.Document, profile domain.Profile, state domain.DocumentState) DocumentView {
-	d.State = state
+// view tells of a document in the state it has now; open is the id of its open cancellation, if any.
+func view(caller domain.Caller, d domain.Document, profile domain.Profile, open string) DocumentView {
 	v := DocumentView{Document: d}
-	for _, act := range []domain.DocumentAct{domain.DocumentDisable, domain.DocumentEnable, domain.DocumentCancel} {
+	for _, act := range domain.DocumentActs() {
 		a := AllowedAct{Act: act, Allowed: true}
-		if err := documentAllowed(caller, d, profile, act); err != nil {
+		if err := documentAllowed(caller, d, profile, open, act); err != nil {
 			a = AllowedAct{Act: act, Code: domain.CodeOf(err), Why: err.Error()}
 		}
 		v.AllowedActs = append(v.AllowedActs, a)
@@ -62,17 +67,43 @@ func view(caller domain.Caller, d domain.Document, profile domain.Profile, state
 }
 
 // documentAllowed holds the rules of the acts on documents: permission and scope, state, approval (B2).
-func documentAllowed(caller domain.Caller, d domain.Document, profile domain.Profile, act domain.DocumentAct) error {
+func documentAllowed(caller domain.Caller, d domain.Document, profile domain.Profile, open string, act domain.DocumentAct) error {
 	if err := caller.NeedFor(documentPermission[act], d.PersonID); err != nil {
 		return err
 	}
 	if _, ok := act.Target(d.State); !ok {
 		return domain.Errorf(domain.CodeWrongState, "the document is %s, which does not allow to %s it", d.State, act).With("state", string(d.State))
 	}
-	if act == domain.DocumentCancel && profile.Options.ValidateCancellation {
-		return domain.Errorf(domain.CodeApprovalRequired, "the profile asks for another operator's approval before a document is canceled")
+	needsApproval := profile.Options.ValidateCancellation
+	switch {
+	case act == domain.DocumentCancel && needsApproval:
+		return domain.Errorf(domain.CodeApprovalRequired, "the profile asks for another operator's approval before a document is canceled").
+			With("act", string(domain.DocumentRequestCancel))
+	case act == domain.DocumentRequestCancel && !needsApproval:
+		return domain.Errorf(domain.CodeWrongState, "the profile asks for no approval: the document can be canceled directly").
+			With("state", string(d.State)).With("act", string(domain.DocumentCancel))
+	case act == domain.DocumentRequestCancel && open != "":
+		return domain.Errorf(domain.CodeConflict, "somebody asked for the cancellation before, and it is not decided yet").
+			With("cancellation_id", open)
 	}
 	return nil
+}
+
+// openCancellations gives the ids of the open cancellations of the documents, by document.
+func (is *Issuer) openCancellations(ctx context.Context, docs ...domain.Document) (map[string]string, error) {
+	ids := make([]string, len(docs))
+	for i, d := range docs {
+		ids[i] = d.ID
+	}
+	all, err := is.Store.OpenCancellations(ctx, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("load open cancellations: %w", err)
+	}
+	out := make(map[string]string, len(all))
+	for _, c := range all {
+		out[c.DocumentID] = c.ID
+	}
+	return out, nil
 }
 
 func (is *Issuer) visibleDocument(ctx context.Context, caller domain.Caller, id string) (domain.Document, error) {
@@ -109,6 +140,10 @@ func (is *Issuer) Documents(ctx context.Context, caller domain.Caller, want stor
 	if err != nil {
 		return nil, fmt.Errorf("list documents: %w", err)
 	}
+	open, err := is.openCancellations(ctx, docs...)
+	if err != nil {
+		return nil, err
+	}
 	profiles := map[string]domain.Profile{}
 	out := make([]DocumentView, len(docs))
 	for i, d := range docs {
@@ -119,13 +154,18 @@ func (is *Issuer) Documents(ctx context.Context, caller domain.Caller, want stor
 			}
 			profiles[d.ProfileID] = profile
 		}
-		out[i] = view(caller, d, profile, is.documentState(d))
+		out[i] = view(caller, is.asOfNow(d), profile, open[d.ID])
 	}
 	return out, nil
 }
 
 // documentState is the state a reader should see now.
 func (is *Issuer) documentState(d domain.Document) domain.DocumentState { return d.StateAt(is.Now()) }
+
+func (is *Issuer) asOfNow(d domain.Document) domain.Document {
+	d.State = is.documentState(d)
+	return d
+}
 
 // DocumentHistory lists everything that happened to a document, oldest first (J2).
 func (is *Issuer) DocumentHistory(ctx context.Context, caller domain.Caller, id string) ([]domain.AuditEntry, error) {
@@ -161,19 +201,18 @@ func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id s
 	if err != nil {
 		return DocumentView{}, err
 	}
-	seen := d
-	seen.State = is.documentState(d)
-	if err := documentAllowed(caller, seen, profile, act); err != nil {
+	if err := documentAllowed(caller, is.asOfNow(d), profile, "", act); err != nil {
 		return DocumentView{}, err
 	}
 	to, _ := act.Target(d.State)
 	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
-		if err := is.moveDocument(ctx, tx, d, to); err != nil {
+		ended, err := is.moveDocument(ctx, tx, d, to)
+		if err != nil {
 			return err
 		}
 		e := is.documentEntry(caller, "document."+string(act), d, to)
 		e.Reason, e.Notes = string(reason), notes
-		return tx.AppendAudit(ctx, e)
+		return tx.AppendAudit(ctx, append([]domain.AuditEntry{e}, ended...)...)
 	})
 	if errors.Is(err, store.ErrChanged) {
 		return DocumentView{}, domain.Errorf(domain.CodeConflict, "the document was changed meanwhile; read it again")
@@ -184,7 +223,7 @@ func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id s
 	if d, err = is.Store.Document(ctx, id); err != nil {
 		return DocumentView{}, fmt.Errorf("load document: %w", err)
 	}
-	return view(caller, d, profile, is.documentState(d)), nil
+	return is.viewDocument(ctx, caller, d)
 }
 
 func checkReason(act domain.DocumentAct, reason domain.CancelReason, notes string) error {
@@ -196,22 +235,24 @@ func checkReason(act domain.DocumentAct, reason domain.CancelReason, notes strin
 	return problems.Err(domain.CodeInvalid, "the input breaks a rule")
 }
 
-// moveDocument changes the state and what the status list says with it.
-func (is *Issuer) moveDocument(ctx context.Context, tx *store.Tx, d domain.Document, to domain.DocumentState) error {
+// moveDocument changes the state and what the status list says with it. It gives audit entries of what ended with the document, for the caller to
+// append after its own.
+func (is *Issuer) moveDocument(ctx context.Context, tx *store.Tx, d domain.Document, to domain.DocumentState) ([]domain.AuditEntry, error) {
 	if !d.State.Can(to) {
-		return domain.Errorf(domain.CodeWrongState, "a document cannot go from %s to %s", d.State, to)
+		return nil, domain.Errorf(domain.CodeWrongState, "a document cannot go from %s to %s", d.State, to)
 	}
 	if err := tx.MoveDocument(ctx, d.ID, d.State, to, is.Now()); err != nil {
-		return fmt.Errorf("move document: %w", err)
+		return nil, fmt.Errorf("move document: %w", err)
 	}
-	value, changes := is.statusOf(d, to)
-	if !changes {
-		return nil
+	if value, changes := is.statusOf(d, to); changes {
+		if err := tx.SetStatus(ctx, d.ID, uint8(value)); err != nil {
+			return nil, fmt.Errorf("set status: %w", err)
+		}
 	}
-	if err := tx.SetStatus(ctx, d.ID, uint8(value)); err != nil {
-		return fmt.Errorf("set status: %w", err)
+	if to.Live() {
+		return nil, nil
 	}
-	return nil
+	return is.expireCancellationsOf(ctx, tx, d, to)
 }
 
 func (is *Issuer) documentEntry(caller domain.Caller, action string, d domain.Document, to domain.DocumentState) domain.AuditEntry {

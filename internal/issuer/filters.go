@@ -13,6 +13,8 @@ type (
 	RequestFilter = store.RequestFilter
 	// DocumentFilter narrows a list of documents; empty fields do not.
 	DocumentFilter = store.DocumentFilter
+	// CancellationFilter narrows a list of cancellations; empty fields do not.
+	CancellationFilter = store.CancellationFilter
 	// AuditFilter narrows the audit; empty fields do not.
 	AuditFilter = store.AuditFilter
 	// APIKey is one secret of an account, without the secret.

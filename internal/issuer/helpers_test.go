@@ -24,6 +24,7 @@ import (
 	"github.com/mdocket/mdocket/internal/issuer/issuertest"
 	"github.com/mdocket/mdocket/internal/keys"
 	"github.com/mdocket/mdocket/internal/oid4vci"
+	"github.com/mdocket/mdocket/internal/statuslist"
 	"github.com/mdocket/mdocket/internal/store"
 	"github.com/mdocket/mdocket/internal/verifier"
 	"github.com/mdocket/mdocket/workflows/messages"
@@ -300,6 +301,24 @@ func values(result verifier.Result) map[string]any {
 	for _, ns := range result.Verified.NameSpaces {
 		for _, e := range ns.Elements {
 			out[e.Identifier] = e.Value
+		}
+	}
+	return out
+}
+
+func documentOf(t *testing.T, f *issuertest.Fixture, requestID string) domain.Document {
+	t.Helper()
+	d, err := f.Store.DocumentOfRequest(t.Context(), requestID)
+	require.NoError(t, err)
+	return d
+}
+
+// invalidIndices gives the places of a list that are invalid.
+func invalidIndices(entries []store.StatusEntry) []uint64 {
+	var out []uint64
+	for _, e := range entries {
+		if e.Value == uint8(statuslist.Invalid) {
+			out = append(out, e.Idx)
 		}
 	}
 	return out

@@ -234,7 +234,10 @@ func (is *Issuer) upsertPerson(ctx context.Context, caller domain.Caller, p doma
 				next.Status = old.Status
 			}
 			id, result = old.ID, "updated"
-			if err := tx.UpdatePerson(ctx, next); err != nil {
+			switch err := tx.UpdatePerson(ctx, next); {
+			case errors.Is(err, store.ErrChanged):
+				return domain.Errorf(domain.CodeConflict, "the person was changed meanwhile; import the row again")
+			case err != nil:
 				return fmt.Errorf("update person: %w", err)
 			}
 			e := is.personUpdate(caller, old, next)

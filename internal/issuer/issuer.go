@@ -37,6 +37,9 @@ type Engine interface {
 	StartIssuance(ctx context.Context, requestID string) error
 	// Act lets the workflow carry out a recorded act and waits for it; engine.ErrNoWorkflow when none runs.
 	Act(ctx context.Context, kind domain.ActKind, ref messages.ActRef) (messages.Snapshot, error)
+	// StartCancellation and ActOnCancellation are the same for the workflow of a cancellation that needs approval.
+	StartCancellation(ctx context.Context, cancellationID string) error
+	ActOnCancellation(ctx context.Context, kind domain.CancellationAct, ref messages.CancellationActRef) (messages.CancellationSnapshot, error)
 	// Lock tells the workflow that the request is locked; it may get lost.
 	Lock(ctx context.Context, requestID string) error
 }

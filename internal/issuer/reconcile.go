@@ -13,25 +13,37 @@ const (
 	housekeepingGap = time.Hour
 )
 
-// Reconcile starts the workflows of requests that should be running: received while the engine was down, or past a deadline that nobody kept.
-// Once in an hour it also keeps house. It gives the number of workflows started.
+// Reconcile starts the workflows of requests and cancellations that should be running: received while the engine was down, or past a deadline that
+// nobody kept. start is for those of requests. Once in an hour it also keeps house. It gives the number of workflows started.
 func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context, requestID string) error) (int, error) {
-	ids, err := is.Store.RequestsToStart(ctx, is.Now().Add(-startGrace), startsAtOnce)
+	before := is.Now().Add(-startGrace)
+	requests, err := is.Store.RequestsToStart(ctx, before, startsAtOnce)
 	if err != nil {
 		return 0, fmt.Errorf("find requests to start: %w", err)
 	}
-	for n, id := range ids {
+	for n, id := range requests {
 		if err := start(ctx, id); err != nil {
 			return n, err
 		}
 	}
+	cancellations, err := is.Store.CancellationsToStart(ctx, before, startsAtOnce)
+	if err != nil {
+		return len(requests), fmt.Errorf("find cancellations to start: %w", err)
+	}
+	started := len(requests)
+	for _, id := range cancellations {
+		if err := is.Engine.StartCancellation(ctx, id); err != nil {
+			return started, err
+		}
+		started++
+	}
 	if now := is.Now(); is.housekeeping.due(now) {
 		if err := is.keepHouse(ctx); err != nil {
-			return len(ids), err
+			return started, err
 		}
 		is.housekeeping.done(now)
 	}
-	return len(ids), nil
+	return started, nil
 }
 
 // keepHouse renews signers and the revocation list in time, and erases signed documents that no wallet will ask for any more (F1).

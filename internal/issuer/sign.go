@@ -355,12 +355,13 @@ func (is *Issuer) supersede(ctx context.Context, tx *store.Tx, w work) ([]domain
 		if to == d.State {
 			continue
 		}
-		if err := is.moveDocument(ctx, tx, d, to); err != nil {
+		ended, err := is.moveDocument(ctx, tx, d, to)
+		if err != nil {
 			return nil, err
 		}
 		e := is.documentEntry(domain.System(), "document.reissue", d, to)
 		e.Notes = "replaced by " + w.document.ID
-		entries = append(entries, e)
+		entries = append(append(entries, e), ended...)
 	}
 	return entries, nil
 }

@@ -148,7 +148,8 @@ func (s *Server) Ready(ctx context.Context) error {
 
 // Workers gives the workers of this process.
 func (s *Server) Workers() *worker.Workers {
-	acts := activities.NewIssuance(s.Issuer, s.Engine.StartIssuance, s.Log)
+	acts := worker.Activities{Issuance: activities.NewIssuance(s.Issuer, s.Engine.StartIssuance, s.Log),
+		Cancellation: activities.NewCancellation(s.Issuer, s.Log)}
 	return worker.New(s.Engine, acts, s.Log, worker.Options{Signatures: s.cfg.Worker.Signing})
 }
 
@@ -157,6 +158,22 @@ func (s *Server) Handler() (http.Handler, error) {
 	return api.New(api.Deps{Issuer: s.Issuer, Access: s.Access, Metrics: s.Metrics, Log: s.Log, Ready: s.Ready, Now: time.Now,
 		Config: api.Config{BaseURL: s.cfg.BaseURL, QRBaseURL: s.cfg.QRBaseURL, ServerName: s.cfg.ServerName,
 			TrustedProxies: s.cfg.TrustedProxies}})
+}
+
+// Operations gives health, readiness and metrics of a process without an API.
+func (s *Server) Operations() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := errors.Join(s.Ready(r.Context()), s.Engine.Ping(r.Context())); err != nil {
+			s.Log.WarnContext(r.Context(), "worker is not ready", "error", err)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.Handle("GET /metrics", s.Metrics.Handler())
+	return mux
 }
 
 // Serve answers HTTP on the listener until the context ends, then lets running calls finish.

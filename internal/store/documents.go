@@ -92,6 +92,11 @@ func (q Queries) MoveDocument(ctx context.Context, id string, from, to domain.Do
 	return q.change(ctx, `UPDATE documents SET state = $1, updated_at = $2 WHERE id = $3 AND state = $4`, string(to), At(at), id, string(from))
 }
 
+// HoldDocument locks a document to the end of the transaction if it is in the state; else ErrChanged.
+func (t *Tx) HoldDocument(ctx context.Context, id string, state domain.DocumentState) error {
+	return t.change(ctx, `UPDATE documents SET updated_at = updated_at WHERE id = $1 AND state = $2`, id, string(state))
+}
+
 // Document reads one document.
 func (q Queries) Document(ctx context.Context, id string) (domain.Document, error) {
 	return q.document(ctx, `id = $1`, id)

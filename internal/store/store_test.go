@@ -842,6 +842,8 @@ func TestLookUpsOfWhatIsNotThere(t *testing.T) {
 				"request":     func() error { _, err := b.Request(ctx, missing); return err },
 				"act":         func() error { _, err := b.Act(ctx, missing); return err },
 				"document":    func() error { _, err := b.Document(ctx, missing); return err },
+				"wish":        func() error { _, err := b.Cancellation(ctx, missing); return err },
+				"act on it":   func() error { _, err := b.CancellationAct(ctx, missing); return err },
 				"serial":      func() error { _, err := b.DocumentBySerial(ctx, missing); return err },
 				"account":     func() error { _, err := b.Account(ctx, missing); return err },
 				"login":       func() error { _, err := b.AccountByName(ctx, missing); return err },
@@ -1039,7 +1041,9 @@ func TestMigrateIsIdempotent(t *testing.T) {
 			n, err := b.Migrate(ctx)
 			require.NoError(t, err)
 			require.Zero(t, n)
-			require.EqualValues(t, 1, steps.Load(), "one of them did each step")
+			want, err := unmigrated(t, driver).Migrate(ctx)
+			require.NoError(t, err)
+			require.EqualValues(t, want, steps.Load(), "one of them did each step")
 			insertSamples(t, b)
 		})
 	}

@@ -14,10 +14,14 @@ const (
 	QueueSigning  = "mdocket-signing"
 )
 
+// Heartbeat is how long an activity that talks to the outside may be silent before its worker counts as dead. Activities report three times as often.
+const Heartbeat = 9 * time.Second
+
 // Workflow types.
 const (
-	WorkflowIssuance  = "Issuance"
-	WorkflowReconcile = "Reconcile"
+	WorkflowIssuance     = "Issuance"
+	WorkflowCancellation = "Cancellation"
+	WorkflowReconcile    = "Reconcile"
 )
 
 // Updates of the issuance workflow, named as the acts; each carries an ActRef and answers with a Snapshot, the update id is the act's id.
@@ -74,6 +78,33 @@ type NotifyInput struct {
 type ReminderInput struct {
 	RequestID string `json:"request_id"`
 	N         int    `json:"n"`
+}
+
+// CancellationID gives the workflow id of a cancellation that needs approval. It is made from its id, so a second start is harmless.
+func CancellationID(cancellationID string) string { return "cancellation-" + cancellationID }
+
+// CancellationInput starts the workflow of a cancellation.
+type CancellationInput struct {
+	CancellationID string `json:"cancellation_id"`
+}
+
+// CancellationResult is how a cancellation ended. Rejected, withdrawn and expired are results, not failures.
+type CancellationResult struct {
+	State domain.CancellationState `json:"state"`
+}
+
+// CancellationActRef names an act on a cancellation that is recorded in SQL. The cancellation workflow has one update for each
+// domain.CancellationAct, named as the act; each carries a CancellationActRef and answers with a CancellationSnapshot, the update id is the
+// act's id.
+type CancellationActRef struct {
+	CancellationID string `json:"cancellation_id"`
+	ActID          string `json:"act_id"`
+}
+
+// CancellationSnapshot is the cancellation as SQL has it after a step.
+type CancellationSnapshot struct {
+	State    domain.CancellationState `json:"state"`
+	Deadline time.Time                `json:"deadline"` // zero unless it waits for approval
 }
 
 // ReconcileResult counts what a reconciliation did.

@@ -47,6 +47,7 @@ func TestOtherErrorsAreNoRefusals(t *testing.T) {
 	}
 }
 
-func TestIssuanceID(t *testing.T) {
+func TestWorkflowIDs(t *testing.T) {
 	require.Equal(t, "issuance-r1", messages.IssuanceID("r1"))
+	require.Equal(t, "cancellation-c1", messages.CancellationID("c1"))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// Engine carries acts out at once, as the workflow of a request would: begin, apply or sign, then send what waits to be sent. What a
+// Engine carries acts out at once, as the workflow of a request or cancellation would: begin, apply or sign, then send what waits to be sent. What a
 // workflow does with time (deadlines, reminders, further tries) a test does itself, by calling the issuer.
 type Engine struct {
 	issuer *issuer.Issuer
@@ -29,11 +29,11 @@ func (e *Engine) SetDown(down bool) {
 	e.down = down
 }
 
-// Forget drops the workflow of a request, so that acts on it find none.
-func (e *Engine) Forget(requestID string) {
+// Forget drops the workflow of a request or cancellation, so that acts on it find none.
+func (e *Engine) Forget(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.running, requestID)
+	delete(e.running, id)
 }
 
 // Locked gives the requests that the issuer told of a lock.
@@ -45,36 +45,47 @@ func (e *Engine) Locked() []string {
 
 // StartIssuance implements issuer.Engine.
 func (e *Engine) StartIssuance(ctx context.Context, requestID string) error {
-	e.mu.Lock()
-	down, running := e.down, e.running[requestID]
-	if !down {
-		if e.running == nil {
-			e.running = map[string]bool{}
-		}
-		e.running[requestID] = true
-	}
-	e.mu.Unlock()
-	switch {
-	case down:
-		return unavailable()
-	case running:
-		return nil
+	running, err := e.start(requestID)
+	if err != nil || running {
+		return err
 	}
 	// A workflow starts by itself: its troubles do not reach the caller.
 	_, _ = e.step(ctx, requestID, func() (messages.Snapshot, error) { return e.issuer.Begin(ctx, requestID) })
 	return nil
 }
 
+// start notes that the workflow of the id runs, and says whether it did before.
+func (e *Engine) start(id string) (running bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down {
+		return false, unavailable()
+	}
+	running = e.running[id]
+	if e.running == nil {
+		e.running = map[string]bool{}
+	}
+	e.running[id] = true
+	return running, nil
+}
+
+// reach fails when no workflow of the id can be asked.
+func (e *Engine) reach(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.down:
+		return unavailable()
+	case !e.running[id]:
+		return engine.ErrNoWorkflow
+	}
+	return nil
+}
+
 // Act implements issuer.Engine.
 func (e *Engine) Act(ctx context.Context, kind domain.ActKind, ref messages.ActRef) (messages.Snapshot, error) {
-	e.mu.Lock()
-	down, running := e.down, e.running[ref.RequestID]
-	e.mu.Unlock()
-	switch {
-	case down:
-		return messages.Snapshot{}, unavailable()
-	case !running:
-		return messages.Snapshot{}, engine.ErrNoWorkflow
+	if err := e.reach(ref.RequestID); err != nil {
+		return messages.Snapshot{}, err
 	}
 	return e.step(ctx, ref.RequestID, func() (messages.Snapshot, error) {
 		if kind == domain.ActCollect {
@@ -82,6 +93,26 @@ func (e *Engine) Act(ctx context.Context, kind domain.ActKind, ref messages.ActR
 		}
 		return e.issuer.Apply(ctx, ref)
 	})
+}
+
+// StartCancellation implements issuer.Engine.
+func (e *Engine) StartCancellation(ctx context.Context, cancellationID string) error {
+	running, err := e.start(cancellationID)
+	if err != nil || running {
+		return err
+	}
+	// A workflow starts by itself: its troubles do not reach the caller.
+	_, _ = untilRefused(func() (messages.CancellationSnapshot, error) { return e.issuer.BeginCancellation(ctx, cancellationID) })
+	return nil
+}
+
+// ActOnCancellation implements issuer.Engine.
+func (e *Engine) ActOnCancellation(ctx context.Context, _ domain.CancellationAct,
+	ref messages.CancellationActRef) (messages.CancellationSnapshot, error) {
+	if err := e.reach(ref.CancellationID); err != nil {
+		return messages.CancellationSnapshot{}, err
+	}
+	return untilRefused(func() (messages.CancellationSnapshot, error) { return e.issuer.ApplyCancellation(ctx, ref) })
 }
 
 // Lock implements issuer.Engine.
@@ -95,22 +126,26 @@ func (e *Engine) Lock(_ context.Context, requestID string) error {
 	return nil
 }
 
-// step runs an activity, again when it met another one, and sends what it left to be sent.
+// step runs an activity and sends what it left to be sent.
 func (e *Engine) step(ctx context.Context, requestID string, activity func() (messages.Snapshot, error)) (messages.Snapshot, error) {
-	const tries = 5
-	var snap messages.Snapshot
-	var err error
-	for range tries {
-		var refused *domain.Error
-		if snap, err = activity(); err == nil || errors.As(err, &refused) {
-			break
-		}
-	}
+	snap, err := untilRefused(activity)
 	if err == nil && snap.Unsent {
 		// Delivery is never the caller's problem; what failed stays pending.
 		_ = e.issuer.Notify(ctx, requestID, snap.Generation)
 	}
 	return snap, err
+}
+
+// untilRefused runs an activity, again when it met another one.
+func untilRefused[T any](activity func() (T, error)) (result T, err error) {
+	const tries = 5
+	for range tries {
+		var refused *domain.Error
+		if result, err = activity(); err == nil || errors.As(err, &refused) {
+			break
+		}
+	}
+	return result, err
 }
 
 func unavailable() error {
