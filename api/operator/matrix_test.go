@@ -78,15 +78,15 @@ func (s *server) samples(t testing.TB) map[string]sample {
 			"profile_id": profile.ID}, needs: domain.PermRequest},
 		"list-requests": {method: http.MethodGet, path: "/v1/requests", needs: domain.PermRequest,
 			also: []domain.Permission{domain.PermApprove, domain.PermRequestSelf}},
-		"list-reviews":    {method: http.MethodGet, path: "/v1/reviews", needs: domain.PermApprove},
-		"list-documents":  {method: http.MethodGet, path: "/v1/documents", needs: domain.PermDocumentsRead},
+		"list-reviews":   {method: http.MethodGet, path: "/v1/reviews", needs: domain.PermApprove},
+		"list-documents": {method: http.MethodGet, path: "/v1/documents", needs: domain.PermDocumentsRead},
 		"list-cancellations": {method: http.MethodGet, path: "/v1/cancellations", needs: domain.PermCancel,
 			also: []domain.Permission{domain.PermApprove}},
 		"list-cancellation-reviews": {method: http.MethodGet, path: "/v1/cancellation-reviews", needs: domain.PermApprove},
-		"get-settings":    {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
-		"change-settings": {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
-		"list-audit":      {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
-		"verify-audit":    {method: http.MethodGet, path: "/v1/audit/verification", needs: domain.PermAudit},
+		"get-settings":              {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
+		"change-settings":           {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
+		"list-audit":                {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
+		"verify-audit":              {method: http.MethodGet, path: "/v1/audit/verification", needs: domain.PermAudit},
 	}
 	add := func(id, method, path, thing, rest string, body any, needs domain.Permission, also ...domain.Permission) {
 		known, unknown := of(path, thing, rest)

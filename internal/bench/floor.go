@@ -70,7 +70,8 @@ func floorWorkflow(ctx workflow.Context, id string) error {
 }
 
 func startFloor(address string, quiet *slog.Logger) (*floor, error) {
-	c, err := client.Dial(client.Options{HostPort: address, Logger: log.NewStructuredLogger(quiet)})
+	c, err := client.Dial(client.Options{HostPort: address, Logger: log.NewStructuredLogger(quiet),
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}}})
 	if err != nil {
 		return nil, fmt.Errorf("dial engine: %w", err)
 	}

@@ -86,7 +86,7 @@ func newLoad(ctx context.Context, o Options) (*load, error) {
 		return nil, err
 	}
 	running, stop := context.WithCancel(ctx)
-	l := &load{server: s, stop: stop, post: newPost(running, s.Mailbox), wallet: wallet.NewClient(wallet.ClientOptions{})}
+	l := &load{server: s, stop: stop, post: newPost(running, s.Mailbox), wallet: wallet.NewClient(wallet.ClientOptions{UserAgent: "mdocket-bench (Android; Mobile)"})}
 	if l.floor, err = startFloor(s.Config.Temporal.Address, o.Log); err == nil {
 		err = l.seed(ctx, o.Each*(2*o.Rounds+4)+4*concurrent)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// ErrNoWorkflow says that no workflow of the request or cancellation is running. If that is still open in SQL, start one and repeat the act.
+// ErrNoWorkflow says that no workflow of the request or cancellation is running. If that is still open in SQL, start one and repeat.
 var ErrNoWorkflow = errors.New("no such workflow is running")
 
 const (
@@ -72,7 +72,8 @@ func NewLazy(o Options) (*Engine, error) {
 			DataConverter:          encrypted,
 			EncodeCommonAttributes: true,
 		}),
-		ConnectionOptions:       client.ConnectionOptions{TLS: o.TLS},
+		// Payloads are encrypted, which leaves nothing to compress.
+		ConnectionOptions:       client.ConnectionOptions{TLS: o.TLS, GrpcCompression: &client.GrpcCompressionNone{}},
 		WorkerHeartbeatInterval: -1, // off: they would carry the host's name
 	})
 	if err != nil {

@@ -42,20 +42,21 @@ func (is *Issuer) RequestCancellation(ctx context.Context, caller domain.Caller,
 	if err := caller.NeedFor(domain.PermCancel, d.PersonID); err != nil {
 		return domain.Cancellation{}, err
 	}
+	profile, err := is.loadProfile(ctx, d.ProfileID)
+	if err != nil {
+		return domain.Cancellation{}, err
+	}
+	// Read before the key is looked up: whoever then sees an earlier call's cancellation sees its key too, and is not told of a conflict with itself.
+	open, err := is.openCancellations(ctx, d)
+	if err != nil {
+		return domain.Cancellation{}, err
+	}
 	const act = "cancellation.create"
 	id, replayed, err := is.replay(ctx, caller, act, key, in)
 	if err != nil {
 		return domain.Cancellation{}, err
 	}
 	if !replayed {
-		profile, err := is.loadProfile(ctx, d.ProfileID)
-		if err != nil {
-			return domain.Cancellation{}, err
-		}
-		open, err := is.openCancellations(ctx, d)
-		if err != nil {
-			return domain.Cancellation{}, err
-		}
 		if err := documentAllowed(caller, is.asOfNow(d), profile, open[d.ID], domain.DocumentRequestCancel); err != nil {
 			return domain.Cancellation{}, err
 		}

@@ -26,7 +26,7 @@ func TestReissue(t *testing.T) {
 	)
 	type states [kinds]domain.DocumentState
 	const active, disabled, canceled = domain.DocumentActive, domain.DocumentDisabled, domain.DocumentCanceled
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		group string
 		on    domain.OnReissue
 		over  bool
@@ -40,14 +40,16 @@ func TestReissue(t *testing.T) {
 		"no group":              {"", domain.ReissueCancel, false, states{active, active, active, active}},
 		"no group, but over":    {"", domain.ReissueCancel, true, states{canceled, active, active, active}},
 		"default is to disable": {"g", "", false, states{disabled, disabled, active, active}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+	}
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		for name, c := range cases {
+			t.Run(name, func(t *testing.T) {
 				group := func(g string) func(*domain.ProfileOptions) {
 					return func(o *domain.ProfileOptions) { o.CredentialGroup, o.OnReissue = g, domain.ReissueKeep }
 				}
-				profiles := [kinds]domain.Profile{f.Profile(t, "same", group(c.group)), f.Profile(t, "group", group("g")),
-					f.Profile(t, "other", group("h")), f.Profile(t, "none", group(""))}
+				prefix := strings.NewReplacer(" ", "-", ",", "").Replace(name)
+				profiles := [kinds]domain.Profile{f.Profile(t, prefix+"-same", group(c.group)), f.Profile(t, prefix+"-group", group("g")),
+					f.Profile(t, prefix+"-other", group("h")), f.Profile(t, prefix+"-none", group(""))}
 				person := f.Person(t)
 				var old [kinds]domain.Document
 				for i, p := range profiles {
@@ -80,8 +82,8 @@ func TestReissue(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, active, other.State, "somebody else's documents are not touched")
 			})
-		})
-	}
+		}
+	})
 }
 
 // One bit for the mDL: disabling does not show in the list, canceling does and for good. Two bits for the badge: suspended and back.

@@ -107,6 +107,10 @@ func checkInvariants(t *testing.T, f *issuertest.Fixture) {
 			WHERE d.state IN ('active', 'disabled') AND r.state <> 'issued'`,
 		"signed bytes of documents never issued": `SELECT count(*) FROM document_copies c JOIN documents d ON d.id = c.document_id
 			JOIN requests r ON r.id = d.request_id WHERE c.issuer_signed IS NOT NULL AND r.state <> 'issued'`,
+		"open cancellations of ended documents": `SELECT count(*) FROM cancellations c JOIN documents d ON d.id = c.document_id
+			WHERE c.state IN ('received', 'awaiting_approval') AND d.state NOT IN ('active', 'disabled')`,
+		"approved cancellations of documents not canceled": `SELECT count(*) FROM cancellations c JOIN documents d ON d.id = c.document_id
+			WHERE c.state = 'approved' AND d.state <> 'canceled'`,
 		"seeds kept after signing": `SELECT count(*) FROM document_copies c JOIN documents d ON d.id = c.document_id
 			WHERE c.seed IS NOT NULL AND d.state IN ('active', 'disabled')`,
 		"lists fuller than they say": `SELECT count(*) FROM status_lists l

@@ -189,30 +189,36 @@ func dump(t *testing.T, f *issuertest.Fixture) string {
 	}
 	var b strings.Builder
 	for _, table := range texts(t, db, names) {
-		rows, err := db.QueryContext(t.Context(), `SELECT * FROM `+table)
-		require.NoError(t, err)
-		columns, err := rows.Columns()
-		require.NoError(t, err)
-		for rows.Next() {
-			row := make([]any, len(columns))
-			for i := range row {
-				row[i] = new(any)
-			}
-			require.NoError(t, rows.Scan(row...))
-			for _, v := range row {
-				if raw, ok := (*v.(*any)).([]byte); ok {
-					fmt.Fprintf(&b, "%s\n", raw)
-				} else {
-					fmt.Fprintln(&b, *v.(*any))
-				}
-			}
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
+		dumpTable(t, db, table, &b)
 	}
 	return b.String()
 }
 
+func dumpTable(t *testing.T, db *sql.DB, table string, to *strings.Builder) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `SELECT * FROM `+table)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	columns, err := rows.Columns()
+	require.NoError(t, err)
+	for rows.Next() {
+		row := make([]any, len(columns))
+		for i := range row {
+			row[i] = new(any)
+		}
+		require.NoError(t, rows.Scan(row...))
+		for _, v := range row {
+			if raw, ok := (*v.(*any)).([]byte); ok {
+				fmt.Fprintf(to, "%s\n", raw)
+			} else {
+				fmt.Fprintln(to, *v.(*any))
+			}
+		}
+	}
+	require.NoError(t, rows.Err())
+}
+
+// texts gives the one column of a query.
 func texts(t *testing.T, db *sql.DB, query string) []string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)

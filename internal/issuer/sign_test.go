@@ -46,14 +46,14 @@ func meeting(n int) func() error {
 }
 
 // readyToSign is a request whose code was redeemed, with one recorded act for each wallet.
-func readyToSign(t *testing.T, f *issuertest.Fixture, profile domain.Profile, wallets ...[]issuer.WalletKey) (domain.Request, string, []messages.ActRef) {
+func readyToSign(t *testing.T, f *issuertest.Fixture, profile domain.Profile, wallets ...[]issuer.WalletKey) (r domain.Request, token string,
+	refs []messages.ActRef) {
 	t.Helper()
-	r := newRequest(t, f, f.Person(t), profile)
-	token := redeem(t, f, r.ID)
+	r = newRequest(t, f, f.Person(t), profile)
+	token = redeem(t, f, r.ID)
 	r = reload(t, f, r.ID)
-	refs := make([]messages.ActRef, len(wallets))
-	for i, w := range wallets {
-		refs[i] = collectAct(t, f, r, w)
+	for _, w := range wallets {
+		refs = append(refs, collectAct(t, f, r, w))
 	}
 	return r, token, refs
 }
