@@ -25,6 +25,7 @@ type crash struct {
 	worker bool   // which of the two dies
 	resend bool   // the holder has to ask for a new code: what was lost cannot be given twice
 	twice  bool   // a message goes out a second time, unchanged
+	cancel bool   // at a cancellation with approval instead of an issuance
 	once   string // file that is made at the death, so that there is no second one
 }
 
@@ -44,6 +45,10 @@ var crashes = []crash{
 	{place: "sign.stored", worker: true},
 	{place: "act.answered", late: true},
 	{place: "collect.signed"},
+	{place: "cancellation.committed", cancel: true},
+	{place: "cancellation.begin.committed", cancel: true, worker: true},
+	{place: "cancellation.act.recorded", cancel: true},
+	{place: "cancellation.apply.committed", cancel: true, worker: true},
 }
 
 func (c crash) String() string {
@@ -109,7 +114,11 @@ func TestCrash(t *testing.T) {
 				require.NoError(t, os.WriteFile(c.once, nil, 0o600))
 			}
 			site.start(t)
-			c.survive(t, site, office.at(t, site.url, adminName, site.password))
+			if at := office.at(t, site.url, adminName, site.password); c.cancel {
+				c.surviveCancellation(t, site, at)
+			} else {
+				c.survive(t, site, at)
+			}
 			require.FileExists(t, c.once, "the process has died")
 			deaths := [2]int64{site.api.deaths.Load(), site.worker.deaths.Load()}
 			if c.worker {
@@ -255,10 +264,10 @@ func (c crash) requireMessages(t *testing.T, db *sql.DB, holder *holder, request
 // secretOf gives the link or the code in a message.
 func secretOf(t *testing.T, kind domain.MessageKind, text string) string {
 	t.Helper()
-	secret := linkInMail.FindString(text)
+	secret := mailbox.FindLink(text)
 	if kind == domain.MessageAuthenticationCode {
 		require.Empty(t, secret, "link and code never travel in one message")
-		secret = digits(codeInText.FindString(text))
+		secret = digits(mailbox.FindCode(text))
 	}
 	require.NotEmpty(t, secret)
 	return secret

@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -204,11 +203,6 @@ func newHolderAt(t testing.TB, mailboxURL, email, mobile string) *holder {
 	return &holder{post: client.New(mailboxURL, ""), email: email, mobile: mobile, wallet: w, store: st}
 }
 
-var (
-	linkInMail = regexp.MustCompile(`https?://\S+/c/[A-Za-z0-9_-]+`)
-	codeInText = regexp.MustCompile(`\d[\d ]{2,}\d`)
-)
-
 // letters are what the holder reads: the newest link from the e-mails and the newest code from the SMS.
 type letters struct {
 	link, code string
@@ -227,11 +221,11 @@ func (h *holder) read(t testing.TB, after int64) letters {
 				continue
 			}
 			if m.Kind == mailbox.Email {
-				if link := linkInMail.FindString(m.Text); link != "" {
+				if link := mailbox.FindLink(m.Text); link != "" {
 					got.link, got.last = link, m.Seq
 				}
 			} else {
-				got.code, got.last = digits(codeInText.FindString(m.Text)), m.Seq
+				got.code, got.last = digits(mailbox.FindCode(m.Text)), m.Seq
 			}
 		}
 		return got.link != "" && got.code != "", err

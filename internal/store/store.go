@@ -197,11 +197,17 @@ func (s *Store) migrator() (*goose.Provider, error) {
 // Tx runs fn in one transaction and commits when it returns nil. fn may run again after a serialization failure or deadlock, so it must
 // not do anything outside the transaction.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
-	const tries = 5
+	const tries, pause = 5, 20 * time.Millisecond
 	for i := 1; ; i++ {
 		err := s.once(ctx, fn)
-		if err == nil || i == tries || !transient(err) || ctx.Err() != nil {
+		if err == nil || i == tries || !transient(err) {
 			return err
+		}
+		// The other transaction goes first: trying again at once could take its lock away and meet the same deadlock.
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(i) * pause):
 		}
 	}
 }
