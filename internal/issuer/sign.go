@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
@@ -52,6 +53,7 @@ func (is *Issuer) Sign(ctx context.Context, ref messages.ActRef) (messages.Snaps
 	}
 	failpoint.Hit("sign.intent")
 	signed, err := is.signCopies(ctx, w)
+	defer giveBack(signed)
 	if err != nil {
 		return messages.Snapshot{}, err
 	}
@@ -278,13 +280,25 @@ func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
 			Signed: w.document.SignedAt, ValidFrom: w.document.ValidFrom, ValidUntil: w.document.ValidUntil,
 			ExpectedUpdate: w.format.ExpectedUpdate(w.document.SignedAt, w.document.ValidUntil),
 			Status:         &mdoc.StatusRef{Index: c.StatusIndex, URI: is.StatusListURI(c.ListID)},
+			Buffer:         *buffers.Get().(*[]byte),
 		}, w.signer.signing())
 		if err != nil {
-			return nil, fmt.Errorf("sign document: %w", err)
+			return out, fmt.Errorf("sign document: %w", err)
 		}
 		out[i] = issued.Bytes
 	}
 	return out, nil
+}
+
+// buffers holds memory for signed documents. They are tens of kilobytes each and needed only until they are stored.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func giveBack(signed [][]byte) {
+	for _, b := range signed {
+		if b != nil {
+			buffers.Put(&b)
+		}
+	}
 }
 
 // storeSigned keeps the result, activates the document, ends the request and deals with the documents it replaces (B4), in one transaction.

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	saltBytes = 32 // the standard asks for 16
+	saltBytes = 16 // what the standard asks for: 128 bits
 	drawBytes = 8
 
 	headerX5Chain = cose.HeaderLabelX5Chain
@@ -50,6 +50,9 @@ type Request struct {
 	ExpectedUpdate *time.Time
 	// Status is optional.
 	Status *StatusRef
+	// Buffer is optional memory for the result, whatever it holds. When it is large enough, Issued.Bytes lies in it, so it is the caller's again
+	// once those are done with.
+	Buffer []byte
 }
 
 // Signer is a document signer (DS).
@@ -92,7 +95,7 @@ type Prepared struct {
 // Prepare checks the request against the standard and the signer, and encodes everything that the signature will cover.
 //
 // The salts and the order of the digest ids come from random and from nothing else, in one read: for each name space in order
-// 32 octets per element as salts, then 8 octets per element as draws of a shuffle. The same stream therefore gives the same
+// 16 octets per element as salts, then 8 octets per element as draws of a shuffle. The same stream therefore gives the same
 // bytes, and random must never yield the same stream for two documents.
 //
 // Errors wrap ErrRequest, ErrElement, ErrValidity, ErrSigner, ErrSignerValidity, or the error of random.
@@ -255,15 +258,16 @@ func (ns NameSpace) checkIdentifiers() error {
 	if len(ns.Elements) == 0 || len(ns.Elements) > maxEntries {
 		return fmt.Errorf("%w: name space %q has %d data elements", ErrElement, ns.Name, len(ns.Elements))
 	}
-	identifiers := make(map[string]struct{}, len(ns.Elements))
-	for _, element := range ns.Elements {
+	for i, element := range ns.Elements {
 		if err := checkName(element.Identifier); err != nil {
 			return fmt.Errorf("%w: identifier in %q: %w", ErrElement, ns.Name, err)
 		}
-		if _, twice := identifiers[element.Identifier]; twice {
-			return fmt.Errorf("%w: %q occurs twice in %q", ErrElement, element.Identifier, ns.Name)
+		// Few and short: comparing is quicker than a map.
+		for _, before := range ns.Elements[:i] {
+			if before.Identifier == element.Identifier {
+				return fmt.Errorf("%w: %q occurs twice in %q", ErrElement, element.Identifier, ns.Name)
+			}
 		}
-		identifiers[element.Identifier] = struct{}{}
 	}
 	return nil
 }
@@ -327,7 +331,11 @@ func checkValidity(v ValidityInfo, signer *x509.Certificate) error {
 
 // encodeNameSpaces encodes IssuerSigned up to issuerAuth, for which it leaves room, and adds the digests of all items to the MSO.
 func encodeNameSpaces(req Request, stream []byte, mso *MobileSecurityObject, room int) ([]byte, error) {
-	out := appendHead(make([]byte, 0, req.sizeHint()+room), majorMap, 2)
+	out := req.Buffer[:0]
+	if size := req.sizeHint() + room; cap(out) < size {
+		out = make([]byte, 0, size)
+	}
+	out = appendHead(out, majorMap, 2)
 	out = appendHead(appendText(out, "nameSpaces"), majorMap, uint64(len(req.NameSpaces)))
 	var err error
 	for _, ns := range req.NameSpaces {
@@ -360,7 +368,10 @@ func encodeNameSpaces(req Request, stream []byte, mso *MobileSecurityObject, roo
 // The item is written in place behind a head of the usual size and moved only when it is larger: a portrait is copied once or
 // twice, never encoded into a buffer of its own.
 func appendItem(dst []byte, id uint64, salt []byte, element Element) ([]byte, error) {
-	const usualHead = 2
+	usualHead := 2
+	if value, ok := element.Value.([]byte); ok && len(value) >= 256 {
+		usualHead = 3
+	}
 	dst = appendHead(dst, majorTag, tagEncoded)
 	start := len(dst)
 	dst = append(dst, make([]byte, usualHead)...)

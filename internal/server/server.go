@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,9 +45,18 @@ type Server struct {
 	closes []func() error
 }
 
+// TuneCollector lets the garbage collector run less often than Go's default, unless GOGC says otherwise: a server's heap is small, and what a
+// collection costs, mostly looking through the program's own tables, is the same however little there is to free.
+func TuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
 // Open connects to everything but the workflow engine, which may come later, and makes sure that the authority's keys and certificates exist. The
 // database must have the schema this program needs.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Server, err error) {
+	TuneCollector()
 	s := &Server{cfg: cfg, Log: log, Metrics: telemetry.NewMetrics()}
 	defer func() {
 		if err != nil {
