@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -59,7 +60,11 @@ func Run(ctx context.Context, o Options, only []string) ([]Row, error) {
 			return rows, fmt.Errorf("measure %s: %w", part.names[0], err)
 		}
 		for _, r := range got {
-			fmt.Fprintf(o.Out, "  %-28s %10.2f %-6s floor %10.2f  ratio %.2f  %s\n", r.Name, r.Value, r.Unit, r.Floor, r.Ratio, r.Target)
+			fmt.Fprintf(o.Out, "  %-28s %10.2f %-6s", r.Name, r.Value, r.Unit)
+			if r.Floor != 0 {
+				fmt.Fprintf(o.Out, " floor %10.2f  ratio %.2f  %s", r.Floor, r.Ratio, r.Target)
+			}
+			fmt.Fprintln(o.Out)
 		}
 		rows = append(rows, got...)
 	}
@@ -115,6 +120,23 @@ func WriteMarkdown(path string, rows []Row, at time.Time) error {
 	}
 	return nil
 }
+
+// pair is a value and the floor taken beside it.
+type pair struct{ value, floor float64 }
+
+// middle gives the pair whose ratio (as ratio makes it of a pair) is the median, and that ratio.
+func middle(pairs []pair, ratio func(pair) float64) (pair, float64) {
+	s := slices.Clone(pairs)
+	slices.SortFunc(s, func(a, b pair) int { return cmp.Compare(ratio(a), ratio(b)) })
+	if len(s) == 0 {
+		return pair{}, 0
+	}
+	m := s[len(s)/2]
+	return m, ratio(m)
+}
+
+func valueByFloor(p pair) float64 { return p.value / p.floor }
+func floorByValue(p pair) float64 { return p.floor / p.value }
 
 func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))

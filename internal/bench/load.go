@@ -40,7 +40,7 @@ func loadRows(ctx context.Context, o Options) ([]Row, error) {
 	if _, err := l.floors(ctx, concurrent*2); err != nil {
 		return nil, err
 	}
-	var rates, floors, ratios []float64
+	var pairs []pair
 	for range o.Rounds {
 		floorRate, err := l.floors(ctx, o.Each)
 		if err != nil {
@@ -50,10 +50,11 @@ func loadRows(ctx context.Context, o Options) ([]Row, error) {
 		if err != nil {
 			return nil, err
 		}
-		rates, floors, ratios = append(rates, rate), append(floors, floorRate), append(ratios, rate/floorRate)
+		pairs = append(pairs, pair{rate, floorRate})
 	}
-	rows := []Row{{Name: "issuance.e2e", Value: median(rates), Unit: "/s", Floor: median(floors), Ratio: median(ratios), Target: "≥ 0.6",
-		Against: "no-op workflow with the same waits, 16 at once (value ÷ floor, median of the rounds)"}}
+	m, ratio := middle(pairs, valueByFloor)
+	rows := []Row{{Name: "issuance.e2e", Value: m.value, Unit: "/s", Floor: m.floor, Ratio: ratio, Target: "≥ 0.6",
+		Against: "no-op workflow with the same waits, 16 at once (value ÷ floor, the median round)"}}
 	for _, at := range []int{1, concurrent} {
 		row, err := l.latency(ctx, o, at)
 		if err != nil {
@@ -293,7 +294,7 @@ func (l *load) floors(ctx context.Context, n int) (float64, error) {
 
 // latency compares the credential endpoint with the bare Update round trip, at so many at once.
 func (l *load) latency(ctx context.Context, o Options, at int) (Row, error) {
-	var ours, bare, ratios []float64
+	var pairs []pair
 	for range o.Rounds {
 		n := max(o.Each/2, 4*at)
 		people, err := l.take(n)
@@ -315,11 +316,11 @@ func (l *load) latency(ctx context.Context, o Options, at int) (Row, error) {
 		if err != nil {
 			return Row{}, err
 		}
-		v, f := percentile(times, 0.95), percentile(floorTimes, 0.95)
-		ours, bare, ratios = append(ours, v), append(bare, f), append(ratios, v/f)
+		pairs = append(pairs, pair{percentile(times, 0.95), percentile(floorTimes, 0.95)})
 	}
-	return Row{Name: fmt.Sprintf("collect.p95 (%d at once)", at), Value: median(ours), Unit: "ms", Floor: median(bare), Ratio: median(ratios),
-		Target: "≤ 1.5", Against: "bare Update that runs one activity (value ÷ floor, median of the rounds)"}, nil
+	m, ratio := middle(pairs, valueByFloor)
+	return Row{Name: fmt.Sprintf("collect.p95 (%d at once)", at), Value: m.value, Unit: "ms", Floor: m.floor, Ratio: ratio, Target: "≤ 1.5",
+		Against: "bare Update that runs one activity (value ÷ floor, the median round)"}, nil
 }
 
 func (l *load) floorLatency(ctx context.Context, n, at int) ([]time.Duration, error) {
