@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +20,14 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [mdoc|issuance|collect|start …]",
 		Short: "Measure speed and memory, as ratios against floors of the same run",
+		Args:  benchArgs,
 		RunE: func(cmd *cobra.Command, only []string) (err error) {
+			if o.Rounds < 1 || o.Each < 1 {
+				return usageError{errors.New("--rounds and --each must be at least 1")}
+			}
+			if markdownPath != "" && len(only) > 0 {
+				return usageError{errors.New("--markdown writes the whole table: leave the names out")}
+			}
 			if o.Dir, err = os.MkdirTemp("", "mdocket-bench-"); err != nil {
 				return fmt.Errorf("make folder: %w", err)
 			}
@@ -46,4 +56,13 @@ func newBench() *cobra.Command {
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 5, "rounds of each comparison; the median counts")
 	cmd.Flags().IntVar(&o.Each, "each", 160, "issuances in one round")
 	return cmd
+}
+
+func benchArgs(_ *cobra.Command, args []string) error {
+	for _, a := range args {
+		if !slices.Contains(bench.Parts(), a) {
+			return usageError{fmt.Errorf("there is nothing called %q to measure; there is %s", a, strings.Join(bench.Parts(), ", "))}
+		}
+	}
+	return nil
 }

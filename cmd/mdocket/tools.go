@@ -14,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mdocket/mdocket/internal/config"
+	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
+	"github.com/mdocket/mdocket/internal/mdoc"
 	"github.com/mdocket/mdocket/internal/store"
 	"github.com/mdocket/mdocket/internal/verifier"
 	"github.com/mdocket/mdocket/internal/wallet"
@@ -34,7 +36,7 @@ func newAudit() *cobra.Command {
 			if !check.Intact {
 				return fmt.Errorf("the audit chain is broken at entry %d: %s", check.FirstBroken, check.Problem)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the audit chain is intact: %d entries\n", check.Entries)
+			fmt.Fprintf(cmd.OutOrStdout(), "the audit chain is intact: %d entries, head %s\n", check.Entries, check.Head)
 			return nil
 		},
 	}
@@ -66,7 +68,7 @@ func newWallet() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{Use: "wallet", Short: "The reference wallet", Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	cmd.PersistentFlags().StringVar(&dir, "dir", "./wallet", "folder of keys and documents")
-	cmd.AddCommand(newWalletCollect(&dir), newWalletList(&dir), newWalletShow(&dir), newWalletExport(&dir))
+	cmd.AddCommand(newWalletCollect(&dir), newWalletList(&dir), newWalletShow(&dir), newWalletExport(&dir), newWalletPresent(&dir))
 	return cmd
 }
 
@@ -87,6 +89,9 @@ func newWalletCollect(dir *string) *cobra.Command {
 		Short: "Collect a document: LINK is the link of the e-mail or the content of the QR code",
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if copies < 1 || copies > domain.MaxCopiesLimit {
+				return usageError{fmt.Errorf("--copies must be 1 to %d", domain.MaxCopiesLimit)}
+			}
 			w, _, err := openWallet(*dir)
 			if err != nil {
 				return err
@@ -166,6 +171,53 @@ func newWalletExport(dir *string) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// newWalletPresent makes the answer to a reader whose session transcript is in a file, as it was agreed on by whatever brought them together.
+func newWalletPresent(dir *string) *cobra.Command {
+	var transcript string
+	var elements []string
+	cmd := &cobra.Command{
+		Use:   "present ID FILE",
+		Short: "Write a DeviceResponse (ISO/IEC 18013-5) of a document, signed with its device key",
+		Args:  exactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, st, err := openWallet(*dir)
+			if err != nil {
+				return err
+			}
+			session, err := os.ReadFile(transcript)
+			if err != nil {
+				return fmt.Errorf("read session transcript: %w", err)
+			}
+			issuerSigned, key, err := st.Copy(args[0], 0)
+			if err != nil {
+				return err
+			}
+			p := mdoc.Presentation{IssuerSigned: issuerSigned, DeviceKey: key, SessionTranscript: session}
+			for _, e := range elements {
+				nameSpace, identifier, ok := strings.Cut(e, "/")
+				if !ok {
+					return usageError{errors.New("--element is NAMESPACE/IDENTIFIER")}
+				}
+				if p.Select == nil {
+					p.Select = map[string][]string{}
+				}
+				p.Select[nameSpace] = append(p.Select[nameSpace], identifier)
+			}
+			response, err := mdoc.BuildDeviceResponse(p)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(args[1], response, 0o600); err != nil {
+				return fmt.Errorf("write response: %w", err)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&transcript, "transcript", "", "file with the CBOR-encoded SessionTranscript")
+	cmd.Flags().StringSliceVar(&elements, "element", nil, "NAMESPACE/IDENTIFIER to show; repeat; without any, everything")
+	return cmd
 }
 
 func newVerify() *cobra.Command {

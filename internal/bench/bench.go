@@ -40,17 +40,30 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Run takes every figure whose name starts with one of only, or all when only is empty.
+type part struct {
+	names []string
+	run   func(context.Context, Options) ([]Row, error)
+}
+
+var parts = []part{
+	{[]string{"mdoc"}, issueRows},
+	{[]string{"issuance", "collect"}, loadRows},
+	{[]string{"start"}, startRows},
+}
+
+// Parts names what can be measured by itself.
+func Parts() []string {
+	var out []string
+	for _, p := range parts {
+		out = append(out, p.names...)
+	}
+	return out
+}
+
+// Run takes every figure of the parts named by only, or of all when only is empty.
 func Run(ctx context.Context, o Options, only []string) ([]Row, error) {
 	var rows []Row
-	for _, part := range []struct {
-		names []string
-		run   func(context.Context, Options) ([]Row, error)
-	}{
-		{[]string{"mdoc"}, issueRows},
-		{[]string{"issuance", "collect"}, loadRows},
-		{[]string{"start"}, startRows},
-	} {
+	for _, part := range parts {
 		if len(only) > 0 && !slices.ContainsFunc(part.names, func(n string) bool { return slices.Contains(only, n) }) {
 			continue
 		}

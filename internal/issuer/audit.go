@@ -33,6 +33,7 @@ type AuditCheck struct {
 	Intact      bool   // every hash follows from the one before
 	FirstBroken int64  // number of the first entry that does not; 0 = none
 	Problem     string // what is wrong with it
+	Head        string // hash of the last entry checked
 }
 
 // VerifyAudit checks the chain for a caller with the permission.
@@ -83,7 +84,7 @@ func VerifyChain(ctx context.Context, s *store.Store) (AuditCheck, error) {
 	case hash != lastHash:
 		out.FirstBroken, out.Problem = lastSeq, "the entry is not the one that was last written"
 	default:
-		out.Intact = true
+		out.Intact, out.Head = true, hash
 	}
 	return out, nil
 }

@@ -269,6 +269,9 @@ func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkJurisdiction(spaces, w.signer.cert); err != nil {
+		return nil, err
+	}
 	out := make([][]byte, len(w.copies))
 	for i, c := range w.copies {
 		stream := sha3.NewSHAKE256()
@@ -288,6 +291,22 @@ func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
 		out[i] = issued.Bytes
 	}
 	return out, nil
+}
+
+// checkJurisdiction holds the issuing jurisdiction of an mDL to the state or province of its signer, where both are given (ISO/IEC 18013-5 7.2.1).
+func checkJurisdiction(spaces []mdoc.NameSpace, signer *x509.Certificate) error {
+	if len(signer.Subject.Province) == 0 {
+		return nil
+	}
+	for _, ns := range spaces {
+		for _, e := range ns.Elements {
+			if e.Identifier == "issuing_jurisdiction" && e.Value != signer.Subject.Province[0] {
+				return &domain.Error{Code: domain.CodeInvalid, Message: "the document does not fit its signer", Fields: []domain.FieldError{
+					{Field: "issuing_jurisdiction", Problem: "must be the state or province of the document signer certificate"}}}
+			}
+		}
+	}
+	return nil
 }
 
 // buffers holds memory for signed documents. They are tens of kilobytes each and needed only until they are stored.

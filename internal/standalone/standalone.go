@@ -66,6 +66,9 @@ func Start(ctx context.Context, o Options) (_ *Standalone, err error) {
 	if say == nil {
 		say = func(string) {}
 	}
+	if o.TemporalUI < 0 || o.TemporalUI > 65535 {
+		return nil, errors.New("the port of the Temporal UI must be 0 to 65535")
+	}
 	s := &Standalone{}
 	defer func() {
 		if err != nil {
@@ -75,14 +78,12 @@ func Start(ctx context.Context, o Options) (_ *Standalone, err error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	temporal := make(chan error, 1)
-	say("starting the workflow engine (Temporal)")
-	go func() { temporal <- s.startTemporal(ctx, o) }()
 	cfg, listener, err := s.prepare(ctx, o)
 	if err != nil {
-		return nil, errors.Join(err, <-temporal)
+		return nil, err
 	}
-	if err := <-temporal; err != nil {
+	say("starting the workflow engine (Temporal)")
+	if err := s.startTemporal(ctx, o); err != nil {
 		return nil, err
 	}
 	cfg.Temporal.Address = o.TemporalAddr
@@ -139,6 +140,12 @@ func (s *Standalone) prepare(ctx context.Context, o Options) (config.Config, net
 	if err := s.settings(&cfg, o, redis.URL()); err != nil {
 		return cfg, nil, err
 	}
+	if problems := cfg.Validate(); len(problems) > 0 {
+		return cfg, nil, fmt.Errorf("check settings: %w", errors.Join(problems...))
+	}
+	if err := os.MkdirAll(cfg.KeyDir, 0o700); err != nil {
+		return cfg, nil, fmt.Errorf("make key folder: %w", err)
+	}
 	if _, err := keys.CreateSecret(cfg.SecretFile, rand.Reader); err != nil && !errors.Is(err, keys.ErrExists) && !errors.Is(err, fs.ErrExist) {
 		return cfg, nil, fmt.Errorf("make secret: %w", err)
 	}
@@ -171,9 +178,6 @@ func (s *Standalone) settings(cfg *config.Config, o Options, redisURL string) er
 	cfg.Mail = &config.Mail{Host: host, Port: smtpPort, TLS: "none", From: "no-reply@mdocket.example", FromName: "mdocket", HELO: "localhost"}
 	cfg.SMS = &config.SMS{HTTP: &config.SMSHTTP{Method: http.MethodPost, URL: s.MailboxURL + "/sms",
 		Body: `{"to": {{json .To}}, "text": {{json .Text}}, "id": {{json .ID}}}`, JSONPath: "status", Equals: "accepted"}}
-	if err := os.MkdirAll(cfg.KeyDir, 0o700); err != nil {
-		return fmt.Errorf("make key folder: %w", err)
-	}
 	return nil
 }
 
