@@ -31,12 +31,12 @@ func call[T any](ctx context.Context, g guard, act func() (T, error)) (result T,
 	return result, err
 }
 
-// do runs one act and makes of its error what Temporal may see. A panic counts as an error like any other; left to the SDK, its text and
+// do runs one act and makes of its error what Temporal may see. A panic counts as an error like any other, but for its value, which may hold data; left to the SDK, its text and
 // stack would reach Temporal.
 func (g guard) do(ctx context.Context, act func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = g.translate(ctx, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			err = g.translate(ctx, fmt.Errorf("panic of type %T\n%s", p, debug.Stack()))
 		}
 	}()
 	return g.translate(ctx, act())

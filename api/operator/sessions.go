@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 
+	"github.com/mdocket/mdocket/internal/cache"
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
@@ -65,7 +66,7 @@ func (o *operator) sessions() {
 }
 
 func (o *operator) signIn(ctx context.Context, _ domain.Caller, in *signInInput) (*reply[session], error) {
-	ok, wait, err := o.Issuer.Cache.Allow(ctx, "sign-in "+in.address, signInsPerWindow, signInWindow)
+	ok, wait, err := o.Issuer.Cache.Allow(ctx, "sign-in|"+cache.Source(in.address), signInsPerWindow, signInWindow)
 	if err != nil {
 		o.Log.WarnContext(ctx, "rate limit not available", "error", err)
 	} else if !ok {

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -103,6 +104,20 @@ func (c *Cache) Allow(ctx context.Context, subject string, limit int, window tim
 		return true, 0, nil
 	}
 	return false, time.Duration(rest) * time.Millisecond, nil
+}
+
+// Source names where a caller comes from for a limit: an IPv4 address, or the /64 network of an IPv6 address, since whoever has one of its
+// addresses has them all.
+func Source(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	network, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return network.String()
 }
 
 // Spent says whether Allow would refuse the next event under subject, without counting one.

@@ -379,3 +379,12 @@ func findKey(t *testing.T, raw *redis.Client, pattern string) string {
 	require.Len(t, keys, 1)
 	return keys[0]
 }
+
+func TestSource(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "::ffff:192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"fe80::1%eth0": "fe80::/64", "not an address": "not an address", "": "",
+	} {
+		require.Equal(t, want, cache.Source(address), address)
+	}
+}

@@ -185,6 +185,9 @@ func (is *Issuer) ChangeAccount(ctx context.Context, caller domain.Caller, id st
 	var a domain.Account
 	err := is.Store.Tx(ctx, func(tx *store.Tx) error {
 		var err error
+		if err = holdAccount(ctx, tx, id); err != nil {
+			return err
+		}
 		if a, err = tx.Account(ctx, id); err != nil {
 			return found(err, "account")
 		}
@@ -211,8 +214,8 @@ func (is *Issuer) AssignRoles(ctx context.Context, caller domain.Caller, id stri
 		return err
 	}
 	return is.Store.Tx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Account(ctx, id); err != nil {
-			return found(err, "account")
+		if err := holdAccount(ctx, tx, id); err != nil {
+			return err
 		}
 		var problems domain.Problems
 		seen := map[string]bool{}
@@ -241,6 +244,15 @@ func (is *Issuer) AssignRoles(ctx context.Context, caller domain.Caller, id stri
 		}
 		return tx.AppendAudit(ctx, e)
 	})
+}
+
+// holdAccount serialises changes of one account: each reads what the one before has written.
+func holdAccount(ctx context.Context, tx *store.Tx, id string) error {
+	err := tx.HoldAccount(ctx, id)
+	if errors.Is(err, store.ErrChanged) {
+		err = store.ErrNotFound
+	}
+	return found(err, "account")
 }
 
 // SaveRole is what a caller says of a role.

@@ -142,8 +142,11 @@ func (is *Issuer) act(ctx context.Context, r domain.Request, act store.Act) (mes
 		snap, err = is.Engine.Act(ctx, act.Kind, ref)
 	}
 	failpoint.Hit("act.answered")
-	if domain.CodeOf(err) == domain.CodeWrongState {
-		// The workflow only knows the state; SQL knows who decided.
+	if errors.Is(err, engine.ErrNoWorkflow) { // it has ended in between
+		err = domain.Errorf(domain.CodeEngineUnavailable, "the workflow of the request ended meanwhile; try again")
+	}
+	if c := domain.CodeOf(err); c == domain.CodeWrongState || c == domain.CodeEngineUnavailable {
+		// The workflow only knows the state, or nothing any more; SQL knows who decided.
 		if now, loadErr := is.Store.Request(ctx, r.ID); loadErr == nil {
 			if better := allowed(act.Kind, now); better != nil {
 				err = better

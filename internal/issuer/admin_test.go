@@ -1,11 +1,13 @@
 package issuer_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
@@ -266,5 +268,38 @@ func TestAccessNeedsThePermission(t *testing.T) {
 			}
 		}
 		require.Equal(t, head, f.AuditHead(t))
+	})
+}
+
+// Two administrators change one account at once: nothing of either is lost, and roles are those of one of them.
+func TestAccountsAreChangedOneAtATime(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		ctx := t.Context()
+		var roles []string
+		for _, name := range []string{"left", "right"} {
+			r, err := f.Issuer.CreateRole(ctx, f.Admin(), "", issuer.SaveRole{Name: name, Permissions: []domain.Permission{domain.PermReports}})
+			require.NoError(t, err)
+			roles = append(roles, r.ID)
+		}
+		for i := range 10 {
+			a, err := f.Issuer.CreateAccount(ctx, f.Admin(), "", issuer.NewAccount{Name: fmt.Sprintf("shared-%d", i)})
+			require.NoError(t, err)
+			yes, mail := true, "shared@office.example"
+			var g errgroup.Group
+			for _, change := range []issuer.AccountChange{{Disabled: &yes}, {Email: &mail}} {
+				g.Go(func() error { _, err := f.Issuer.ChangeAccount(ctx, f.Admin(), a.ID, change); return err })
+			}
+			for _, role := range roles {
+				g.Go(func() error {
+					return f.Issuer.AssignRoles(ctx, f.Admin(), a.ID, []domain.Assignment{{RoleID: role, Scope: domain.ScopeAll}})
+				})
+			}
+			require.NoError(t, g.Wait())
+			got, as, err := f.Issuer.Account(ctx, f.Admin(), a.ID)
+			require.NoError(t, err)
+			require.True(t, got.Disabled)
+			require.Equal(t, mail, got.Email)
+			require.Len(t, as, 1)
+		}
 	})
 }

@@ -240,6 +240,9 @@ func (is *Issuer) actOnCancellation(ctx context.Context, kind domain.Cancellatio
 		return err
 	}
 	_, err = is.Engine.ActOnCancellation(ctx, kind, ref)
+	if errors.Is(err, engine.ErrNoWorkflow) { // it has ended in between; the caller looks at SQL
+		return domain.Errorf(domain.CodeWrongState, "the workflow of the cancellation ended meanwhile; try again")
+	}
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mdocket/mdocket/internal/cache"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/failpoint"
 	"github.com/mdocket/mdocket/internal/store"
@@ -145,7 +146,7 @@ func redeemedBefore() error {
 }
 
 // wrongCodes names the count of wrong codes from an address.
-func wrongCodes(source string) string { return "wrong codes|" + source }
+func wrongCodes(source string) string { return "wrong codes|" + cache.Source(source) }
 
 // tryCode spends an attempt and compares, all in one transaction.
 func (is *Issuer) tryCode(ctx context.Context, r domain.Request, code string) error {
@@ -327,6 +328,10 @@ func (is *Issuer) Collect(ctx context.Context, in Collect) ([][]byte, error) {
 		act.Params.Keys, act.Params.Thumbprints = append(act.Params.Keys, der), append(act.Params.Thumbprints, k.Thumbprint)
 	}
 	if _, err := is.act(ctx, r, act); err != nil {
+		// The same keys may have been served at the same time.
+		if now, loadErr := is.Store.Request(ctx, r.ID); loadErr == nil && now.State == domain.RequestIssued {
+			return is.handOut(ctx, now, in.Keys)
+		}
 		return nil, err
 	}
 	if r, err = is.Store.Request(ctx, r.ID); err != nil {

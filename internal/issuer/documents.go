@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mdocket/mdocket/internal/cache"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/store"
 )
@@ -275,7 +276,7 @@ type OnlineStatus struct {
 // VerifySerial answers a verifier who asks about a serial number.
 func (is *Issuer) VerifySerial(ctx context.Context, serial, source string) (OnlineStatus, error) {
 	const limit, window = 60, 60 // per minute and source
-	ok, wait, err := is.Cache.Allow(ctx, "serial "+source, limit, window*time.Second)
+	ok, wait, err := is.Cache.Allow(ctx, "serial|"+cache.Source(source), limit, window*time.Second)
 	if err != nil {
 		is.Log.WarnContext(ctx, "rate limit not available", "error", err)
 	} else if !ok {

@@ -10,9 +10,13 @@ import (
 
 const (
 	maxImageBytes  = 1 << 20
-	maxImagePixels = 4096 // on a side
+	maxImagePixels = 2048 // on a side
+	maxImageScans  = 32   // of a progressive JPEG; each costs a pass over the whole picture
 	minImagePixels = 8
 )
+
+// decoding bounds how many pictures are decoded at once: each takes memory for all of its pixels.
+var decoding = make(chan struct{}, 2)
 
 // checkImage says what kind of picture the bytes are: image/jpeg, decoded in full, or image/jp2, its headers read (ISO/IEC 15444-1).
 func checkImage(kind domain.ImageKind, b []byte) (string, error) {
@@ -29,6 +33,8 @@ func checkImage(kind domain.ImageKind, b []byte) (string, error) {
 	}
 	width, height, mediaType := 0, 0, ""
 	switch {
+	case bytes.HasPrefix(b, []byte{0xff, 0xd8}) && bytes.Count(b, []byte{0xff, 0xda}) > maxImageScans:
+		return "", refuse("is a JPEG picture of too many scans")
 	case bytes.HasPrefix(b, []byte{0xff, 0xd8}):
 		c, err := jpeg.DecodeConfig(bytes.NewReader(b))
 		if err != nil {
@@ -43,10 +49,13 @@ func checkImage(kind domain.ImageKind, b []byte) (string, error) {
 		width, height, mediaType = w, h, "image/jp2"
 	}
 	if width < minImagePixels || height < minImagePixels || width > maxImagePixels || height > maxImagePixels {
-		return "", refuse("must be 8 to 4096 pixels on each side")
+		return "", refuse("must be 8 to 2048 pixels on each side")
 	}
 	if mediaType == "image/jpeg" {
-		if _, err := jpeg.Decode(bytes.NewReader(b)); err != nil {
+		decoding <- struct{}{}
+		_, err := jpeg.Decode(bytes.NewReader(b))
+		<-decoding
+		if err != nil {
 			return "", refuse("is not a JPEG picture")
 		}
 	}

@@ -53,7 +53,8 @@ func (is *Issuer) ImportPeople(ctx context.Context, caller domain.Caller, file i
 	if err := needAll(caller, domain.PermPeopleWrite); err != nil {
 		return err
 	}
-	r := csv.NewReader(file)
+	bounded := &recordReader{from: file, left: maxRecord}
+	r := csv.NewReader(bounded)
 	r.ReuseRecord = true
 	header, err := r.Read()
 	if err != nil {
@@ -65,7 +66,11 @@ func (is *Issuer) ImportPeople(ctx context.Context, caller domain.Caller, file i
 	}
 	r.FieldsPerRecord = -1
 	for {
+		bounded.left = maxRecord
 		record, err := r.Read()
+		if errors.Is(err, errRecordTooLong) {
+			return invalid("file", fmt.Sprintf("has a row of more than %d MiB, or a quote that is never closed; rows before it are in", maxRecord>>20))
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -89,6 +94,26 @@ func (is *Issuer) ImportPeople(ctx context.Context, caller domain.Caller, file i
 			return ctx.Err()
 		}
 	}
+}
+
+// maxRecord bounds one row, portrait included, so that an unclosed quote does not read the rest of the file into memory.
+const maxRecord = 4 << 20
+
+var errRecordTooLong = errors.New("row too long")
+
+// recordReader gives at most left bytes until left is set again.
+type recordReader struct {
+	from io.Reader
+	left int
+}
+
+func (r *recordReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errRecordTooLong
+	}
+	n, err := r.from.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
 }
 
 // brokenRow is a row whose quoting is wrong: where it ends is a guess.

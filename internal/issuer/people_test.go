@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -141,7 +142,7 @@ func TestImages(t *testing.T) {
 		}{
 			"JPEG":                     {good, "image/jpeg"},
 			"smallest":                 {jpegOf(t, 8, 8), "image/jpeg"},
-			"largest":                  {jpegOf(t, 4096, 8), "image/jpeg"},
+			"largest":                  {jpegOf(t, 2048, 8), "image/jpeg"},
 			"JPEG 2000 codestream":     {codestream(64, 80), "image/jp2"},
 			"JP2":                      {jp2(codestream(64, 80), 9), "image/jp2"},
 			"JP2, last box to the end": {jp2(codestream(64, 80), 0), "image/jp2"},
@@ -152,12 +153,13 @@ func TestImages(t *testing.T) {
 			"JPEG cut short":           {good[:len(good)/2], ""},
 			"JPEG header only":         {good[:at], ""},
 			"JPEG too small":           {jpegOf(t, 7, 16), ""},
-			"JPEG too wide":            {jpegOf(t, 4097, 8), ""},
+			"JPEG too wide":            {jpegOf(t, 2049, 8), ""},
 			"JPEG of huge dimension":   {huge, ""},
+			"JPEG of too many scans":   {append(append([]byte(nil), good[:len(good)-2]...), bytes.Repeat([]byte{0xff, 0xda, 0, 2}, 32)...), ""},
 			"JPEG of more than 1 MiB":  {append(good, make([]byte, 1<<20)...), ""},
 			"JPEG 2000 cut short":      {codestream(64, 80)[:24], ""},
 			"JPEG 2000 without end":    {codestream(64, 80)[:27], ""},
-			"JPEG 2000 too large":      {codestream(4097, 80), ""},
+			"JPEG 2000 too large":      {codestream(2049, 80), ""},
 			"JPEG 2000 of no size":     {codestream(0, 0), ""},
 			"JP2 without codestream":   {jp2(nil, 9)[:20], ""},
 			"JP2 with a broken box":    {append(jp2(nil, 9)[:20], 0, 0, 0, 7, 'j', 'p', '2', 'c'), ""},
@@ -291,6 +293,31 @@ func TestImport(t *testing.T) {
 		require.Equal(t, map[string]domain.Change{"status": {Before: "inactive", After: "active"}}, entries[len(entries)-1].Changes)
 		require.Equal(t, "import", entries[len(entries)-1].Channel)
 	})
+}
+
+// A quote that is never closed makes one row of the rest of the file; it is not read into memory.
+func TestImportStopsAtARowWithoutEnd(t *testing.T) {
+	f := issuertest.New(t, issuertest.Options{})
+	endless := io.MultiReader(strings.NewReader("given_name,family_name\nAda,Lace\nBo,\""), &filler{left: 1 << 40})
+	rows := 0
+	err := f.Issuer.ImportPeople(t.Context(), f.Admin(), endless, func(issuer.ImportRow) error { rows++; return nil })
+	codeIs(t, domain.CodeInvalid, err)
+	require.Contains(t, err.Error(), "more than 4 MiB")
+	require.Equal(t, 1, rows, "the good row before it is in")
+}
+
+// filler reads as many a's as it says, and no more than a little is ever asked for.
+type filler struct{ left int64 }
+
+func (f *filler) Read(p []byte) (int, error) {
+	if f.left < 1<<40-8<<20 {
+		return 0, errors.New("too much was read")
+	}
+	for i := range p {
+		p[i] = 'a'
+	}
+	f.left -= int64(len(p))
+	return len(p), nil
 }
 
 func TestImportHeaders(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 const (
 	startGrace      = 10 * time.Second // how long a fresh request may take to start by itself
+	unsentGrace     = 30 * time.Minute // longer than the longest pause between two tries of a message
 	startsAtOnce    = 500
 	housekeepingGap = time.Hour
 )
@@ -17,7 +18,7 @@ const (
 // nobody kept. start is for those of requests. Once in an hour it also keeps house. It gives the number of workflows started.
 func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context, requestID string) error) (int, error) {
 	before := is.Now().Add(-startGrace)
-	requests, err := is.Store.RequestsToStart(ctx, before, startsAtOnce)
+	requests, err := is.Store.RequestsToStart(ctx, before, is.Now().Add(-unsentGrace), startsAtOnce)
 	if err != nil {
 		return 0, fmt.Errorf("find requests to start: %w", err)
 	}

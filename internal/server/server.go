@@ -186,9 +186,12 @@ func (s *Server) Operations() http.Handler {
 	return mux
 }
 
+// bodyTimeout bounds reading a call and writing its answer. An import of people, which may take longer, moves it on while it proceeds.
+const bodyTimeout = 2 * time.Minute
+
 // Serve answers HTTP on the listener until the context ends, then lets running calls finish.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

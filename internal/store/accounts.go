@@ -46,6 +46,11 @@ func (q Queries) InsertAccount(ctx context.Context, a domain.Account, passwordHa
 	})
 }
 
+// HoldAccount keeps everybody else from changing the account or its roles until the transaction ends; ErrChanged when there is none.
+func (t *Tx) HoldAccount(ctx context.Context, id string) error {
+	return t.change(ctx, `UPDATE accounts SET name = name WHERE id = $1`, id)
+}
+
 // SetAccount changes what may change of an account: e-mail, disabled; and, when the hash is not empty, the password, which also unlocks it.
 func (q Queries) SetAccount(ctx context.Context, a domain.Account, passwordHash string) error {
 	return q.change(ctx, `UPDATE accounts SET email = $1, disabled = $2,

@@ -140,13 +140,15 @@ func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([
 	return out, nil
 }
 
-// RequestsToStart gives the ids of requests whose workflow should be running but may not be: received before the instant, or past a
-// deadline by then.
-func (q Queries) RequestsToStart(ctx context.Context, before time.Time, limit int) ([]string, error) {
+// RequestsToStart gives the ids of requests whose workflow should be running but may not be: received before the instant, past a deadline by
+// then, or with a message that nobody has tried to send since stale.
+func (q Queries) RequestsToStart(ctx context.Context, before, stale time.Time, limit int) ([]string, error) {
 	var ids []string
 	err := q.list(ctx, &ids, `SELECT id FROM requests WHERE (state = 'received' AND created_at < $1)
 		OR (state = 'awaiting_approval' AND approval_deadline < $1)
-		OR (state IN ('awaiting_collection', 'locked') AND collection_deadline < $1) ORDER BY id LIMIT $2`, At(before), limit)
+		OR (state IN ('awaiting_collection', 'locked') AND collection_deadline < $1)
+		OR (state = 'awaiting_collection' AND id IN (SELECT request_id FROM messages WHERE state = 'pending' AND updated_at < $2))
+		ORDER BY id LIMIT $3`, At(before), At(stale), limit)
 	return ids, err
 }
 

@@ -325,10 +325,29 @@ func TestRequestsToStart(t *testing.T) {
 				due = append(due, r.ID)
 			}
 		}
-		ids, err := b.RequestsToStart(ctx, at, 100)
+		// A message nobody has tried to send for an hour: its workflow may be lost.
+		for _, c := range []struct {
+			state store.MessageState
+			tried time.Time
+			due   bool
+		}{
+			{store.MessagePending, at.Add(-time.Hour - time.Second), true},
+			{store.MessagePending, at.Add(-time.Hour), false},
+			{store.MessageFailed, kept, false},
+		} {
+			r := request(s)
+			r.State, r.CreatedAt, r.ApprovalDeadline, r.CollectionDeadline = domain.RequestAwaitingCollection, kept, kept, at.Add(time.Hour)
+			require.NoError(t, b.InsertRequest(ctx, r))
+			require.NoError(t, b.InsertMessage(ctx, store.Message{ID: r.ID, RequestID: r.ID, Channel: domain.ChannelSMS,
+				Kind: domain.MessageAuthenticationCode, State: c.state, CreatedAt: store.At(kept), UpdatedAt: store.At(c.tried)}))
+			if c.due {
+				due = append(due, r.ID)
+			}
+		}
+		ids, err := b.RequestsToStart(ctx, at, at.Add(-time.Hour), 100)
 		require.NoError(t, err)
 		require.Equal(t, append([]string{s.request.ID}, due...), ids)
-		ids, err = b.RequestsToStart(ctx, at, 2)
+		ids, err = b.RequestsToStart(ctx, at, at.Add(-time.Hour), 2)
 		require.NoError(t, err)
 		require.Len(t, ids, 2)
 	})

@@ -135,6 +135,7 @@ CREATE TABLE messages (
   updated_at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX messages_request ON messages (request_id, id);
+CREATE INDEX messages_pending ON messages (updated_at) WHERE state = 'pending';
 
 CREATE TABLE message_attempts (
   id TEXT PRIMARY KEY,
