@@ -19,6 +19,11 @@ func TestWrongArguments(t *testing.T) {
 		"flag without its value":  {"verify", "--roots"},
 		"value of the wrong type": {"bench", "--rounds", "many"},
 		"argument too many":       {"migrate", "now"},
+		"nothing to measure":      {"bench", "nonsense"},
+		"no rounds":               {"bench", "mdoc", "--rounds", "0"},
+		"part of a table":         {"bench", "mdoc", "--markdown", "page.md"},
+		"no copies":               {"wallet", "collect", "x", "--copies", "0"},
+		"too many copies":         {"wallet", "collect", "x", "--copies", "31"},
 		"argument missing":        {"wallet", "collect"},
 		"required flag missing":   {"verify", "go.mod"},
 	} {
@@ -63,6 +68,10 @@ func TestFailures(t *testing.T) {
 		"show a document that is not there":  {"wallet", "show", "none", "--dir", filepath.Join(dir, "wallet")},
 		"collect from nowhere":               {"wallet", "collect", "http://127.0.0.1:1/c/none", "--dir", filepath.Join(dir, "wallet")},
 		"secret over an existing file":       {"secret", garbage},
+		"standalone with a bad base URL":     {"standalone", "--data", missing, "--listen", "127.0.0.1:0", "--mailbox", "127.0.0.1:0", "--base-url", "http://x.example/a?b"},
+		"standalone with a bad address":      {"standalone", "--data", missing, "--listen", "nonsense"},
+		"standalone with a bad port":         {"standalone", "--data", missing, "--temporal-ui", "-5"},
+		"present without a transcript":       {"wallet", "present", "none", filepath.Join(dir, "out"), "--transcript", missing, "--dir", filepath.Join(dir, "wallet")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, cleanEnv(), program(t), args...)
@@ -71,6 +80,7 @@ func TestFailures(t *testing.T) {
 		})
 	}
 	require.NoFileExists(t, newDatabase, "looking at a database does not make one")
+	require.NoFileExists(t, filepath.Join(missing, "secret.key"), "a start that is refused leaves no keys")
 	t.Run("verify garbage", func(t *testing.T) {
 		// Roots that can be read are needed to come as far as the document.
 		good := file("good.pem", iaca(t))
