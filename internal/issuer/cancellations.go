@@ -142,17 +142,12 @@ func (is *Issuer) Cancellation(ctx context.Context, caller domain.Caller, id str
 // Cancellations lists cancellations, newest first.
 func (is *Issuer) Cancellations(ctx context.Context, caller domain.Caller, want store.CancellationFilter, after string,
 	limit int) ([]domain.Cancellation, error) {
-	switch caller.Grants[domain.PermCancel].Wider(caller.Grants[domain.PermApprove]) {
-	case domain.ScopeAll:
-	case domain.ScopeSelf:
-		if caller.PersonID == "" || (want.PersonID != "" && want.PersonID != caller.PersonID) {
-			return nil, nil
-		}
-		want.PersonID = caller.PersonID
-	case domain.ScopeNone:
+	if !caller.Has(domain.PermCancel) && !caller.Has(domain.PermApprove) {
 		return nil, caller.Need(domain.PermCancel)
-	default:
-		return nil, caller.Need(domain.PermCancel)
+	}
+	var some bool
+	if want.PersonID, some = reach(caller, caller.Grants[domain.PermCancel].Wider(caller.Grants[domain.PermApprove]), want.PersonID); !some {
+		return nil, nil
 	}
 	return is.listCancellations(ctx, want, after, limit)
 }

@@ -126,11 +126,9 @@ func (is *Issuer) Documents(ctx context.Context, caller domain.Caller, want stor
 	if err := caller.Need(domain.PermDocumentsRead); err != nil {
 		return nil, err
 	}
-	if caller.Grants[domain.PermDocumentsRead] == domain.ScopeSelf {
-		if caller.PersonID == "" || (want.PersonID != "" && want.PersonID != caller.PersonID) {
-			return nil, nil
-		}
-		want.PersonID = caller.PersonID
+	var some bool
+	if want.PersonID, some = reach(caller, caller.Grants[domain.PermDocumentsRead], want.PersonID); !some {
+		return nil, nil
 	}
 	pg, err := page(after, limit)
 	if err != nil {

@@ -224,6 +224,22 @@ func checkNote(problems *domain.Problems, field, text string, most int) {
 	}
 }
 
+// reach narrows a list to what a scope lets the caller see: personID is whom they ask about, empty for everybody. It gives whom the list may hold, empty
+// for everybody, and whether there can be anything at all.
+func reach(caller domain.Caller, scope domain.Scope, personID string) (only string, some bool) {
+	switch scope {
+	case domain.ScopeAll:
+		return personID, true
+	case domain.ScopeSelf:
+		if caller.PersonID == "" || (personID != "" && personID != caller.PersonID) {
+			return "", false
+		}
+		return caller.PersonID, true
+	case domain.ScopeNone:
+	}
+	return "", false
+}
+
 const (
 	defaultPage = 50
 	maxPage     = 500

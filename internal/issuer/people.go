@@ -136,11 +136,9 @@ func (is *Issuer) People(ctx context.Context, caller domain.Caller, want store.P
 	if err != nil {
 		return nil, err
 	}
-	if caller.Grants[domain.PermPeopleRead] == domain.ScopeSelf {
-		if caller.PersonID == "" {
-			return nil, nil
-		}
-		want.OnlyID = caller.PersonID
+	var some bool
+	if want.OnlyID, some = reach(caller, caller.Grants[domain.PermPeopleRead], want.OnlyID); !some {
+		return nil, nil
 	}
 	out, err := is.Store.People(ctx, want, pg)
 	if err != nil {

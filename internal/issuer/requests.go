@@ -237,17 +237,12 @@ func (is *Issuer) Requests(ctx context.Context, caller domain.Caller, want store
 	if caller.Has(domain.PermRequestSelf) {
 		scope = scope.Wider(domain.ScopeSelf)
 	}
-	switch scope {
-	case domain.ScopeAll:
-	case domain.ScopeSelf:
-		if caller.PersonID == "" || (want.PersonID != "" && want.PersonID != caller.PersonID) {
-			return nil, nil
-		}
-		want.PersonID = caller.PersonID
-	case domain.ScopeNone:
+	if scope == domain.ScopeNone || scope == "" {
 		return nil, caller.Need(domain.PermRequest)
-	default:
-		return nil, caller.Need(domain.PermRequest)
+	}
+	var some bool
+	if want.PersonID, some = reach(caller, scope, want.PersonID); !some {
+		return nil, nil
 	}
 	return is.listRequests(ctx, want, after, limit)
 }
