@@ -157,18 +157,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (domain.
 	default:
 		return domain.Caller{}, unknown
 	}
-	account, err := a.store.Account(ctx, accountID)
-	if errors.Is(err, store.ErrNotFound) || (err == nil && account.Disabled) {
+	caller, err := a.store.Caller(ctx, accountID)
+	if errors.Is(err, store.ErrNotFound) {
 		return domain.Caller{}, unknown
 	}
 	if err != nil {
 		return domain.Caller{}, fmt.Errorf("load account: %w", err)
 	}
-	grants, err := a.store.Grants(ctx, accountID)
-	if err != nil {
-		return domain.Caller{}, fmt.Errorf("load grants: %w", err)
-	}
-	return domain.Caller{AccountID: accountID, PersonID: account.PersonID, Machine: machine, Grants: grants}, nil
+	caller.Machine = machine
+	return caller, nil
 }
 
 // checkAPIKey reads mdk_<key id>_<secret>.

@@ -63,6 +63,8 @@ type Document struct {
 	Platform        Platform
 	State           DocumentState
 	CredentialGroup string // as the profile said when it was collected (B4)
+	ExclusiveGroup  string // likewise (B5)
+	DisabledBy      DisabledBy
 	SignerID        string
 	SignedAt        time.Time
 	ValidFrom       time.Time
@@ -71,6 +73,16 @@ type Document struct {
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 }
+
+// DisabledBy says what disabled a document, because only that may enable it by itself again.
+type DisabledBy string
+
+// What disables documents.
+const (
+	DisabledByOperator DisabledBy = "operator"
+	DisabledByReissue  DisabledBy = "reissue" // another document of the credential group was collected (B4)
+	DisabledByPerson   DisabledBy = "person"  // the person was deactivated (A4)
+)
 
 // StateAt gives the state a verifier should see at the instant: an active or disabled document past its end is expired.
 func (d *Document) StateAt(at time.Time) DocumentState {

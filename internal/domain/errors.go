@@ -22,6 +22,13 @@ const (
 	CodeSelfApproval         Code = "self_approval"          // the approver is the requester or the recipient
 	CodeApprovalRequired     Code = "approval_required"      // the profile demands another person's approval for this
 	CodePersonInactive       Code = "person_inactive"        // only an active person can receive a document
+	CodeDataNotApproved      Code = "data_not_approved"      // the profile demands approved data, and the person's are not
+	CodeRoleMissing          Code = "role_missing"           // the profile is for other roles than the holder's or the caller's
+	CodeExclusiveGroup       Code = "exclusive_group"        // the person holds a document of another profile of the exclusive group
+	CodeRequestOpen          Code = "request_open"           // the profile allows one open request of its credential group at a time
+	CodeDeviceRefused        Code = "device_refused"         // the device management does not say of the holder's device what the profile demands
+	CodeDeviceUnknown        Code = "device_unknown"         // the device management could not be asked; try again
+	CodeNotEmpty             Code = "not_empty"              // the group has people or groups
 	CodeMissingData          Code = "missing_data"           // mandatory data elements have no value; Fields lists every one
 	CodeMissingContact       Code = "missing_contact"        // the chosen delivery needs contact data the person lacks
 	CodeChannelOff           Code = "channel_off"            // e-mail or SMS is switched off by a setting
@@ -46,7 +53,8 @@ const (
 // Codes lists every code.
 func Codes() []Code {
 	return []Code{CodeInvalid, CodeNotFound, CodeConflict, CodeWrongState, CodeAlreadyDecided, CodeUnauthenticated,
-		CodeSignInLocked, CodeForbidden, CodeSelfApproval, CodeApprovalRequired, CodePersonInactive, CodeMissingData,
+		CodeSignInLocked, CodeForbidden, CodeSelfApproval, CodeApprovalRequired, CodePersonInactive, CodeDataNotApproved,
+		CodeRoleMissing, CodeExclusiveGroup, CodeRequestOpen, CodeDeviceRefused, CodeDeviceUnknown, CodeNotEmpty, CodeMissingData,
 		CodeMissingContact, CodeChannelOff, CodeImageInvalid, CodeUnknownFormat, CodeLifetimeBeyondSigner, CodeLifetimeOver,
 		CodeIdempotencyReused, CodeEngineUnavailable, CodeCodeWrong, CodeCodeLocked, CodeOfferInvalid, CodeOfferExpired,
 		CodeTokenInvalid, CodeNonceInvalid, CodeKeyReused, CodeKeyCount, CodeRateLimited, CodeInternal}
@@ -98,6 +106,9 @@ func (e *Error) With(key, value string) *Error {
 	e.Details[key] = value
 	return e
 }
+
+// NotFound says that there is no such thing, or not for the caller to know of: both look the same.
+func NotFound(what string) *Error { return Errorf(CodeNotFound, "%s not found", what) }
 
 // CodeOf gives the code of err, or CodeInternal when err is not an Error.
 func CodeOf(err error) Code {

@@ -17,7 +17,17 @@ const (
 	PersonInactive PersonStatus = "inactive"
 )
 
-// Person is a holder or future holder of documents (A1). Everything but ID, Status, Version and the times is personal data.
+// DataApproval says that somebody has checked a person's data against evidence (A3). It is no personal data.
+type DataApproval struct {
+	By       string // account id; empty = not approved
+	At       time.Time
+	VettedOn Date // the day the evidence was looked at
+}
+
+// Approved says whether the data are approved.
+func (a DataApproval) Approved() bool { return a.By != "" }
+
+// Person is a holder or future holder of documents (A1). Everything but ID, group, Status, DataApproval, Version and the times is personal data.
 type Person struct {
 	ID               string
 	ExternalID       string // employee number or the like; unique when set
@@ -27,7 +37,8 @@ type Person struct {
 	Email            string
 	Mobile           string // E.164
 	BirthDate        Date
-	Group            string // department path, "Division/Department"
+	GroupID          string
+	Group            string // path of the group, "Division/Department"
 	Language         string // BCP 47 tag of the messages to this person; empty = the server's default
 	Status           PersonStatus
 	MaxExpiry        Date // no document of this person is valid after this day
@@ -35,7 +46,9 @@ type Person struct {
 	Attributes       map[string]any // values for document formats: string, bool, float64, []any, map[string]any
 	HasPortrait      bool
 	HasSignature     bool
-	Version          int // grows with every change
+	DataApproval     DataApproval
+	ErasedAt         time.Time // zero = not erased
+	Version          int       // grows with every change
 	CreatedAt        time.Time
 	UpdatedAt        time.Time
 }
@@ -77,7 +90,6 @@ func (p *Person) Check() Problems {
 		{"logon_name", p.LogonName, false},
 		{"given_name", p.GivenName, true},
 		{"family_name", p.FamilyName, true},
-		{"group", p.Group, false},
 		{"external_mobile_id", p.ExternalMobileID, false},
 	} {
 		checkText(&ps, f.name, f.value, f.required)

@@ -16,31 +16,6 @@ const (
 	NotifyNone        NotificationScheme = "none"          // nothing is sent; an operator reads both on screen
 )
 
-// Delivery is one message the scheme asks for.
-type Delivery struct {
-	Channel Channel
-	Kind    MessageKind
-}
-
-// Channel is a way to reach a person.
-type Channel string
-
-// The channels.
-const (
-	ChannelEmail Channel = "email"
-	ChannelSMS   Channel = "sms"
-)
-
-// MessageKind names a message template (D1).
-type MessageKind string
-
-// The kinds of message.
-const (
-	MessageCollectionLink     MessageKind = "collection_link"
-	MessageAuthenticationCode MessageKind = "authentication_code"
-	MessageApprovalReminder   MessageKind = "approval_reminder"
-)
-
 // Deliveries gives the messages of the scheme in the order they are sent.
 func (n NotificationScheme) Deliveries() []Delivery {
 	link := Delivery{ChannelEmail, MessageCollectionLink}
@@ -92,7 +67,8 @@ type Profile struct {
 	CreatedAt time.Time
 }
 
-// ProfileOptions are the rules of a profile. The JSON form is stored and is the API's form.
+// ProfileOptions are the rules of a profile. The JSON form is stored and is the API's form. What they mean where two of them meet is told in
+// docs/profiles.md.
 type ProfileOptions struct {
 	DisplayName          string             `json:"display_name"`
 	Format               string             `json:"format"`
@@ -101,9 +77,62 @@ type ProfileOptions struct {
 	LifetimeDays         int                `json:"lifetime_days,omitempty"` // 0 = unset
 	NotificationScheme   NotificationScheme `json:"notification_scheme"`
 	MaxCopies            int                `json:"max_copies"`
-	CredentialGroup      string             `json:"credential_group,omitempty"`
-	OnReissue            OnReissue          `json:"on_reissue"`
-	IssueOverExisting    bool               `json:"issue_over_existing"`
+
+	// Of documents of the same person (B4, B5).
+	CredentialGroup       string    `json:"credential_group,omitempty"`
+	OnReissue             OnReissue `json:"on_reissue"`
+	IssueOverExisting     bool      `json:"issue_over_existing"`
+	ExclusiveGroup        string    `json:"exclusive_group,omitempty"`
+	BlockMultipleRequests bool      `json:"block_multiple_requests"`
+
+	// What the person must have (B6).
+	EnforcePhoto        bool     `json:"enforce_photo"`
+	RequisiteData       []string `json:"requisite_data,omitempty"` // fields of the person, or attribute.NAME
+	RequireDataApproved bool     `json:"require_data_approved"`
+
+	LogonCode LogonCodeKind `json:"logon_code"` // sent when the document can be collected (B8)
+
+	// Ids of the roles that may; empty = every role, and none is needed (B13).
+	CanReceive  []string `json:"can_receive,omitempty"`
+	CanRequest  []string `json:"can_request,omitempty"`
+	CanValidate []string `json:"can_validate,omitempty"`
+	CanCollect  []string `json:"can_collect,omitempty"`
+
+	SelfService SelfServiceOptions `json:"self_service"`
+}
+
+// LogonCodeKind says which rule a logon code follows (B8).
+type LogonCodeKind string
+
+// The kinds of logon code; the rules of simple and complex ones are settings.
+const (
+	LogonCodeNone    LogonCodeKind = "none"
+	LogonCodeSimple  LogonCodeKind = "simple"
+	LogonCodeComplex LogonCodeKind = "complex"
+)
+
+// Outcome says whether the holder is told how an issuance ended.
+type Outcome string
+
+// The choices of Outcome.
+const (
+	OutcomeTold  Outcome = "always"
+	OutcomeQuiet Outcome = "never"
+)
+
+// SelfServiceOptions are what a holder sees of a profile (B14).
+type SelfServiceOptions struct {
+	// ShowQR lets the holder collect by a QR code on screen; without it the link goes by e-mail only.
+	ShowQR *bool `json:"show_qr,omitempty"`
+	// ValidityDays bounds documents that holders ask for themselves; 0 = DefaultLifetimeDays.
+	ValidityDays int `json:"validity_days,omitempty"`
+	// UserID, ServerName and ProfileName are shown beside the QR code. They may hold {email}, {logon_name}, {common_name}, {server_name} and
+	// {display_name}.
+	UserID      string `json:"user_id,omitempty"`
+	ServerName  string `json:"server_name,omitempty"`
+	ProfileName string `json:"profile_name,omitempty"`
+	// NotifyOutcome tells the holder about success and failure; it holds for requests of every channel.
+	NotifyOutcome Outcome `json:"notify_outcome,omitempty"`
 }
 
 // MaxCopiesLimit is the most copies of one document (one per wallet key) that a profile may allow.
@@ -119,6 +148,28 @@ func (o *ProfileOptions) Defaults() {
 	}
 	if o.MaxCopies == 0 {
 		o.MaxCopies = 1
+	}
+	if o.LogonCode == "" {
+		o.LogonCode = LogonCodeNone
+	}
+	if o.SelfService.ShowQR == nil {
+		shown := true
+		o.SelfService.ShowQR = &shown
+	}
+	for _, text := range []struct {
+		value     *string
+		otherwise string
+	}{
+		{&o.SelfService.UserID, "{email}"},
+		{&o.SelfService.ServerName, "{server_name}"},
+		{&o.SelfService.ProfileName, "MobileID {common_name}"},
+	} {
+		if *text.value == "" {
+			*text.value = text.otherwise
+		}
+	}
+	if o.SelfService.NotifyOutcome == "" {
+		o.SelfService.NotifyOutcome = OutcomeTold
 	}
 }
 
@@ -149,5 +200,6 @@ func CheckProfile(name string, o ProfileOptions) Problems {
 		ps.Add("max_copies", "must be between 1 and %d", MaxCopiesLimit)
 	}
 	checkText(&ps, "credential_group", o.CredentialGroup, false)
+	checkText(&ps, "exclusive_group", o.ExclusiveGroup, false)
 	return ps
 }

@@ -75,7 +75,9 @@ type Request struct {
 	DecidedBy          string
 	DecidedAt          time.Time
 	DecisionReason     string
-	FailureCode        Code
+	BlockGroup         string // of what other requests of the person it counts as one (B5): the credential group, or the profile without one
+	Blocking           bool   // at most one open blocking request of a person and block group
+	FailureCode        Code   // why it failed or, while it is open, why the last collection was refused
 	DocumentID         string
 	CreatedAt          time.Time
 	UpdatedAt          time.Time

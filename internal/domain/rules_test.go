@@ -103,9 +103,9 @@ func TestPersonCheck(t *testing.T) {
 	for i := range 201 {
 		many[fmt.Sprint(i)] = i
 	}
-	bad := domain.Person{ExternalID: long, LogonName: "a\x00b", GivenName: " ", FamilyName: "\xff", Group: "a\nb", ExternalMobileID: long,
+	bad := domain.Person{ExternalID: long, LogonName: "a\x00b", GivenName: " ", FamilyName: "\xff", ExternalMobileID: long,
 		BirthDate: "1.2.1990", MaxExpiry: "2026-02-30", Status: "gone", Language: "x\x00y", Attributes: many}
-	require.ElementsMatch(t, []string{"external_id", "logon_name", "given_name", "family_name", "group", "external_mobile_id", "birth_date",
+	require.ElementsMatch(t, []string{"external_id", "logon_name", "given_name", "family_name", "external_mobile_id", "birth_date",
 		"max_expiry", "status", "language", "attributes"}, fields(bad.Check()), "every problem is named")
 	for _, p := range bad.Check() {
 		require.NotContains(t, p.Problem, "ä", "no value is repeated")
@@ -134,10 +134,16 @@ func TestPersonCheck(t *testing.T) {
 func TestProfileCheck(t *testing.T) {
 	good := domain.ProfileOptions{DisplayName: "Driving licence", Format: "iso-mdl"}
 	good.Defaults()
+	shown := true
 	require.Equal(t, domain.ProfileOptions{DisplayName: "Driving licence", Format: "iso-mdl", NotificationScheme: domain.NotifyDefault,
-		OnReissue: domain.ReissueDisable, MaxCopies: 1}, good)
+		OnReissue: domain.ReissueDisable, MaxCopies: 1, LogonCode: domain.LogonCodeNone, SelfService: domain.SelfServiceOptions{ShowQR: &shown,
+			UserID: "{email}", ServerName: "{server_name}", ProfileName: "MobileID {common_name}", NotifyOutcome: domain.OutcomeTold}}, good)
 	require.Empty(t, domain.CheckProfile("mdl", good))
 	kept := domain.ProfileOptions{NotificationScheme: domain.NotifyNone, OnReissue: domain.ReissueKeep, MaxCopies: 7}
+	hidden := false
+	kept.LogonCode = domain.LogonCodeSimple
+	kept.SelfService = domain.SelfServiceOptions{ShowQR: &hidden, ValidityDays: 9, UserID: "u", ServerName: "s", ProfileName: "p",
+		NotifyOutcome: domain.OutcomeQuiet}
 	same := kept
 	same.Defaults()
 	require.Equal(t, kept, same, "what was said stays")
@@ -208,7 +214,8 @@ func TestAuditChain(t *testing.T) {
 }
 
 func TestScope(t *testing.T) {
-	order := []domain.Scope{domain.ScopeNone, domain.ScopeSelf, domain.ScopeAll}
+	order := []domain.Scope{domain.ScopeNone, domain.ScopeSelf, domain.ScopeDepartment, domain.ScopeDivision, domain.ScopeAll}
+	require.Equal(t, order, domain.Scopes())
 	for i, a := range order {
 		require.True(t, a.Valid())
 		for j, b := range order {
@@ -220,39 +227,39 @@ func TestScope(t *testing.T) {
 	require.Equal(t, domain.ScopeAll, domain.Scope("").Wider(domain.ScopeAll))
 }
 
-func TestCallerReach(t *testing.T) {
-	with := func(s domain.Scope, personID string) domain.Caller {
-		return domain.Caller{AccountID: "a", PersonID: personID, Grants: map[domain.Permission]domain.Scope{domain.PermCancel: s}}
+func TestCallerWithin(t *testing.T) {
+	with := func(s domain.Scope) domain.Caller {
+		return domain.Caller{AccountID: "a", PersonID: "p", GroupID: "g", Grants: map[domain.Permission]domain.Scope{domain.PermCancel: s}}
 	}
 	for name, c := range map[string]struct {
 		caller domain.Caller
-		person string
-		want   domain.Code // empty = allowed
+		want   domain.Within
+		has    bool
 	}{
-		"all, anybody":             {with(domain.ScopeAll, ""), "p", ""},
-		"all, nobody":              {with(domain.ScopeAll, ""), "", ""},
-		"self, oneself":            {with(domain.ScopeSelf, "p"), "p", ""},
-		"self, another":            {with(domain.ScopeSelf, "p"), "q", domain.CodeNotFound},
-		"self, without a person":   {with(domain.ScopeSelf, ""), "p", domain.CodeNotFound},
-		"self, nobody and nobody":  {with(domain.ScopeSelf, ""), "", domain.CodeNotFound},
-		"none":                     {with(domain.ScopeNone, "p"), "p", domain.CodeForbidden},
-		"unknown scope":            {with("galaxy", "p"), "p", domain.CodeNotFound},
-		"no grant":                 {domain.Caller{PersonID: "p"}, "p", domain.CodeForbidden},
-		"the system has no rights": {domain.System(), "p", domain.CodeForbidden},
-		"another permission": {domain.Caller{Grants: map[domain.Permission]domain.Scope{domain.PermDisable: domain.ScopeAll}}, "p",
-			domain.CodeForbidden},
+		"all":                      {with(domain.ScopeAll), domain.Within{All: true}, true},
+		"division":                 {with(domain.ScopeDivision), domain.Within{PersonID: "p", GroupID: "g", Below: true}, true},
+		"department":               {with(domain.ScopeDepartment), domain.Within{PersonID: "p", GroupID: "g"}, true},
+		"self":                     {with(domain.ScopeSelf), domain.Within{PersonID: "p"}, true},
+		"none":                     {with(domain.ScopeNone), domain.Within{}, false},
+		"unknown scope":            {with("galaxy"), domain.Within{}, true},
+		"no grant":                 {domain.Caller{PersonID: "p", GroupID: "g"}, domain.Within{}, false},
+		"the system has no rights": {domain.System(), domain.Within{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := c.caller.NeedFor(domain.PermCancel, c.person)
-			require.Equal(t, c.want == "", c.caller.Reaches(domain.PermCancel, c.person))
-			if c.want == "" {
-				require.NoError(t, err)
-				return
+			require.Equal(t, c.want, c.caller.Within(domain.PermCancel))
+			require.Equal(t, c.want, c.caller.Within(domain.PermDisable, domain.PermCancel), "a permission one lacks changes nothing")
+			require.Equal(t, c.want == domain.Within{}, c.want.Nobody())
+			require.Equal(t, c.has, c.caller.Has(domain.PermCancel))
+			if c.has {
+				require.NoError(t, c.caller.Need(domain.PermCancel))
+			} else {
+				require.Equal(t, domain.CodeForbidden, domain.CodeOf(c.caller.Need(domain.PermCancel)))
 			}
-			require.Equal(t, c.want, domain.CodeOf(err))
-			require.Equal(t, c.want == domain.CodeForbidden, !c.caller.Has(domain.PermCancel))
 		})
 	}
+	require.True(t, domain.Caller{PersonID: "p"}.Owns("p"))
+	require.False(t, domain.Caller{PersonID: "p"}.Owns("q"))
+	require.False(t, domain.Caller{}.Owns(""), "nobody is nobody's own")
 }
 
 func TestPermissions(t *testing.T) {

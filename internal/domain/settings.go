@@ -22,6 +22,20 @@ type Settings struct {
 	ApprovalReminder Seconds `json:"approval_reminder"`
 	// CollectionDeadline is how long a request waits for the wallet before it expires.
 	CollectionDeadline Seconds `json:"collection_deadline"`
+	// LogonCodeSimple and LogonCodeComplex are the rules of logon codes: mm-nn, then classes U L S N, then [excluded characters].
+	LogonCodeSimple  string `json:"logon_code_simple"`
+	LogonCodeComplex string `json:"logon_code_complex"`
+	// LogonCodeLifetime is how long a logon code works; 0 = until it is replaced.
+	LogonCodeLifetime Seconds `json:"logon_code_lifetime"`
+	// LogonCodeAttempts is how many wrong logon codes lock the code.
+	LogonCodeAttempts int `json:"logon_code_attempts"`
+	// SelfServiceRole is the role, in scope self, of whoever signs in with a logon code; empty = such sign-ins are off.
+	SelfServiceRole string `json:"self_service_role"`
+	// RequestBeforeDataApproval lets requests be made before the person's data are approved, where a profile demands that (B6). They wait.
+	RequestBeforeDataApproval bool `json:"request_before_data_approval"`
+	// PublicBaseURL and QRBaseURL are where links in messages and in QR codes lead; empty = as the server is configured.
+	PublicBaseURL string `json:"public_base_url"`
+	QRBaseURL     string `json:"qr_base_url"`
 	// EmailEnabled and SMSEnabled are the global switches of the channels.
 	EmailEnabled bool `json:"email_enabled"`
 	SMSEnabled   bool `json:"sms_enabled"`
@@ -59,6 +73,10 @@ func DefaultSettings() Settings {
 		ApprovalDeadline:             Seconds(720 * time.Hour),
 		ApprovalReminder:             Seconds(72 * time.Hour),
 		CollectionDeadline:           Seconds(720 * time.Hour),
+		LogonCodeSimple:              "12-12N",
+		LogonCodeComplex:             "12-12ULSN[BGIlOQDSZ]",
+		LogonCodeLifetime:            Seconds(720 * time.Hour),
+		LogonCodeAttempts:            5,
 		EmailEnabled:                 true,
 		SMSEnabled:                   true,
 	}

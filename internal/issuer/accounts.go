@@ -231,7 +231,7 @@ func (is *Issuer) AssignRoles(ctx context.Context, caller domain.Caller, id stri
 				problems.Add("role_id", "is there twice")
 			}
 			if !a.Scope.Valid() {
-				problems.Add("scope", "must be none, self or all")
+				problems.Add("scope", "must be none, self, department, division or all")
 			}
 			seen[a.RoleID] = true
 			e.Changes[a.RoleID] = domain.Change{After: string(a.Scope)}
@@ -404,7 +404,7 @@ func (is *Issuer) RevokeAPIKey(ctx context.Context, caller domain.Caller, accoun
 	return is.Store.Tx(ctx, func(tx *store.Tx) error {
 		err := tx.RevokeAPIKey(ctx, accountID, id)
 		if errors.Is(err, store.ErrChanged) {
-			return domain.Errorf(domain.CodeNotFound, "API key not found")
+			return domain.NotFound("API key")
 		}
 		if err != nil {
 			return fmt.Errorf("revoke API key: %w", err)

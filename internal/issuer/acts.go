@@ -70,7 +70,7 @@ func (is *Issuer) CancelRequest(ctx context.Context, caller domain.Caller, id, r
 		return r, err
 	}
 	if r.RequestedBy != caller.AccountID {
-		if err := mayRequest(caller, r.PersonID); err != nil {
+		if err := is.mayRequest(ctx, caller, "request", r.PersonID); err != nil {
 			return r, err
 		}
 	}
@@ -83,7 +83,7 @@ func (is *Issuer) Resend(ctx context.Context, caller domain.Caller, id string) (
 	if err != nil {
 		return r, err
 	}
-	if err := caller.NeedFor(domain.PermRequest, r.PersonID); err != nil {
+	if err := is.needFor(ctx, caller, domain.PermRequest, "request", r.PersonID); err != nil {
 		return r, err
 	}
 	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActResend})
@@ -98,10 +98,10 @@ func (is *Issuer) reviewable(ctx context.Context, caller domain.Caller, id strin
 	if err != nil {
 		return r, found(err, "request")
 	}
-	if err := caller.NeedFor(domain.PermApprove, r.PersonID); err != nil {
-		return r, err
+	if err := is.needFor(ctx, caller, domain.PermApprove, "request", r.PersonID); err != nil {
+		return domain.Request{}, err
 	}
-	if r.RequestedBy == caller.AccountID || (caller.PersonID != "" && r.PersonID == caller.PersonID) {
+	if r.RequestedBy == caller.AccountID || caller.Owns(r.PersonID) {
 		return r, domain.Errorf(domain.CodeSelfApproval, "a request is decided by somebody who neither made it nor receives the document")
 	}
 	return r, nil
@@ -337,8 +337,8 @@ func (is *Issuer) openCollection(ctx context.Context, tx *store.Tx, r *domain.Re
 		return fmt.Errorf("replace messages: %w", err)
 	}
 	for _, d := range profile.Options.NotificationScheme.Deliveries() {
-		err := tx.InsertMessage(ctx, store.Message{ID: newID(), RequestID: r.ID, Generation: r.Generation, Channel: d.Channel, Kind: d.Kind,
-			State: store.MessagePending, CreatedAt: store.At(now), UpdatedAt: store.At(now)})
+		err := tx.InsertMessage(ctx, store.Message{ID: newID(), RequestID: store.OptionalID(r.ID), PersonID: r.PersonID, Generation: r.Generation,
+			Channel: d.Channel, Kind: d.Kind, State: store.MessagePending, CreatedAt: store.At(now), UpdatedAt: store.At(now)})
 		if err != nil {
 			return fmt.Errorf("queue message: %w", err)
 		}
@@ -359,7 +359,7 @@ func (is *Issuer) abandon(ctx context.Context, tx *store.Tx, requestID string) e
 	if err != nil {
 		return fmt.Errorf("load document: %w", err)
 	}
-	if err := tx.MoveDocument(ctx, d.ID, domain.DocumentPrepared, domain.DocumentCanceled, is.Now()); err != nil {
+	if err := tx.MoveDocument(ctx, d.ID, domain.DocumentPrepared, domain.DocumentCanceled, "", is.Now()); err != nil {
 		return fmt.Errorf("give up prepared document: %w", err)
 	}
 	return tx.SetStatus(ctx, d.ID, uint8(statuslist.Invalid))

@@ -37,9 +37,9 @@ func (is *Issuer) RequestCancellation(ctx context.Context, caller domain.Caller,
 		return domain.Cancellation{}, found(err, "document")
 	}
 	if d.State == domain.DocumentPrepared {
-		return domain.Cancellation{}, domain.Errorf(domain.CodeNotFound, "document not found")
+		return domain.Cancellation{}, domain.NotFound("document")
 	}
-	if err := caller.NeedFor(domain.PermCancel, d.PersonID); err != nil {
+	if err := is.needFor(ctx, caller, domain.PermCancel, "document", d.PersonID); err != nil {
 		return domain.Cancellation{}, err
 	}
 	profile, err := is.loadProfile(ctx, d.ProfileID)
@@ -57,7 +57,7 @@ func (is *Issuer) RequestCancellation(ctx context.Context, caller domain.Caller,
 		return domain.Cancellation{}, err
 	}
 	if !replayed {
-		if err := documentAllowed(caller, is.asOfNow(d), profile, open[d.ID], domain.DocumentRequestCancel); err != nil {
+		if err := documentAllowed(is.asOfNow(d), profile, open[d.ID], domain.DocumentRequestCancel); err != nil {
 			return domain.Cancellation{}, err
 		}
 		now := is.Now()
@@ -117,7 +117,7 @@ func (is *Issuer) WithdrawCancellation(ctx context.Context, caller domain.Caller
 		return c, err
 	}
 	if c.RequestedBy != caller.AccountID {
-		if err := caller.NeedFor(domain.PermCancel, c.PersonID); err != nil {
+		if err := is.needFor(ctx, caller, domain.PermCancel, "cancellation", c.PersonID); err != nil {
 			return c, err
 		}
 	}
@@ -133,8 +133,8 @@ func (is *Issuer) Cancellation(ctx context.Context, caller domain.Caller, id str
 	if err != nil {
 		return c, found(err, "cancellation")
 	}
-	if !caller.Reaches(domain.PermCancel, c.PersonID) && !caller.Reaches(domain.PermApprove, c.PersonID) {
-		return domain.Cancellation{}, domain.Errorf(domain.CodeNotFound, "cancellation not found")
+	if err := is.needReach(ctx, caller.Within(domain.PermCancel, domain.PermApprove), "cancellation", c.PersonID); err != nil {
+		return domain.Cancellation{}, err
 	}
 	return c, nil
 }
@@ -145,10 +145,7 @@ func (is *Issuer) Cancellations(ctx context.Context, caller domain.Caller, want 
 	if !caller.Has(domain.PermCancel) && !caller.Has(domain.PermApprove) {
 		return nil, caller.Need(domain.PermCancel)
 	}
-	var some bool
-	if want.PersonID, some = reach(caller, caller.Grants[domain.PermCancel].Wider(caller.Grants[domain.PermApprove]), want.PersonID); !some {
-		return nil, nil
-	}
+	want.Within = caller.Within(domain.PermCancel, domain.PermApprove)
 	return is.listCancellations(ctx, want, after, limit)
 }
 
@@ -157,11 +154,8 @@ func (is *Issuer) CancellationReviews(ctx context.Context, caller domain.Caller,
 	if err := caller.Need(domain.PermApprove); err != nil {
 		return nil, err
 	}
-	if caller.Grants[domain.PermApprove] != domain.ScopeAll {
-		return nil, nil // within scope self there is only what is for oneself
-	}
-	return is.listCancellations(ctx, store.CancellationFilter{State: domain.CancellationAwaitingApproval, NotRequestedBy: caller.AccountID,
-		NotForPerson: caller.PersonID}, after, limit)
+	return is.listCancellations(ctx, store.CancellationFilter{Within: caller.Within(domain.PermApprove),
+		State: domain.CancellationAwaitingApproval, NotRequestedBy: caller.AccountID, NotForPerson: caller.PersonID}, after, limit)
 }
 
 func (is *Issuer) listCancellations(ctx context.Context, want store.CancellationFilter, after string, limit int) ([]domain.Cancellation, error) {
@@ -185,10 +179,10 @@ func (is *Issuer) reviewableCancellation(ctx context.Context, caller domain.Call
 	if err != nil {
 		return c, found(err, "cancellation")
 	}
-	if err := caller.NeedFor(domain.PermApprove, c.PersonID); err != nil {
+	if err := is.needFor(ctx, caller, domain.PermApprove, "cancellation", c.PersonID); err != nil {
 		return domain.Cancellation{}, err
 	}
-	if c.RequestedBy == caller.AccountID || (caller.PersonID != "" && c.PersonID == caller.PersonID) {
+	if c.RequestedBy == caller.AccountID || caller.Owns(c.PersonID) {
 		return c, domain.Errorf(domain.CodeSelfApproval, "a cancellation is decided by somebody who neither asked for it nor holds the document")
 	}
 	return c, nil
@@ -337,7 +331,7 @@ func (is *Issuer) ApplyCancellation(ctx context.Context, ref messages.Cancellati
 		e.Reason = act.Reason
 		entries := []domain.AuditEntry{e}
 		if act.Kind == domain.CancellationApprove {
-			if _, err := is.moveDocument(ctx, tx, d, domain.DocumentCanceled); err != nil {
+			if _, err := is.moveDocument(ctx, tx, d, domain.DocumentCanceled, ""); err != nil {
 				return err
 			}
 			e := is.documentEntry(caller, "document.cancel", d, domain.DocumentCanceled)

@@ -43,35 +43,80 @@ func (is *Issuer) Document(ctx context.Context, caller domain.Caller, id string)
 }
 
 func (is *Issuer) viewDocument(ctx context.Context, caller domain.Caller, d domain.Document) (DocumentView, error) {
-	profile, err := is.loadProfile(ctx, d.ProfileID)
+	views, err := is.viewDocuments(ctx, caller, d)
 	if err != nil {
 		return DocumentView{}, err
 	}
-	open, err := is.openCancellations(ctx, d)
-	if err != nil {
-		return DocumentView{}, err
-	}
-	return view(caller, is.asOfNow(d), profile, open[d.ID]), nil
+	return views[0], nil
 }
 
-// view tells of a document in the state it has now; open is the id of its open cancellation, if any.
-func view(caller domain.Caller, d domain.Document, profile domain.Profile, open string) DocumentView {
-	v := DocumentView{Document: d}
-	for _, act := range domain.DocumentActs() {
-		a := AllowedAct{Act: act, Allowed: true}
-		if err := documentAllowed(caller, d, profile, open, act); err != nil {
-			a = AllowedAct{Act: act, Code: domain.CodeOf(err), Why: err.Error()}
+// viewDocuments tells of documents in the states they have now.
+func (is *Issuer) viewDocuments(ctx context.Context, caller domain.Caller, docs ...domain.Document) ([]DocumentView, error) {
+	open, err := is.openCancellations(ctx, docs...)
+	if err != nil {
+		return nil, err
+	}
+	may, err := is.documentReach(ctx, caller, docs)
+	if err != nil {
+		return nil, err
+	}
+	profiles := map[string]domain.Profile{}
+	out := make([]DocumentView, len(docs))
+	for i, d := range docs {
+		profile, ok := profiles[d.ProfileID]
+		if !ok {
+			if profile, err = is.loadProfile(ctx, d.ProfileID); err != nil {
+				return nil, err
+			}
+			profiles[d.ProfileID] = profile
 		}
-		v.AllowedActs = append(v.AllowedActs, a)
+		out[i] = DocumentView{Document: is.asOfNow(d)}
+		for _, act := range domain.DocumentActs() {
+			a := AllowedAct{Act: act, Allowed: true}
+			refused := may(act, d)
+			if refused == nil {
+				refused = documentAllowed(out[i].Document, profile, open[d.ID], act)
+			}
+			if refused != nil {
+				a = AllowedAct{Act: act, Code: domain.CodeOf(refused), Why: refused.Error()}
+			}
+			out[i].AllowedActs = append(out[i].AllowedActs, a)
+		}
 	}
-	return v
+	return out, nil
 }
 
-// documentAllowed holds the rules of the acts on documents: permission and scope, state, approval (B2).
-func documentAllowed(caller domain.Caller, d domain.Document, profile domain.Profile, open string, act domain.DocumentAct) error {
-	if err := caller.NeedFor(documentPermission[act], d.PersonID); err != nil {
-		return err
+// documentReach gives a function that says why the caller may not do an act to one of the documents.
+func (is *Issuer) documentReach(ctx context.Context, caller domain.Caller, docs []domain.Document) (
+	func(act domain.DocumentAct, d domain.Document) error, error) {
+	people := make([]string, len(docs))
+	for i, d := range docs {
+		people[i] = d.PersonID
 	}
+	reach := map[domain.Permission]map[string]bool{}
+	for _, p := range documentPermission {
+		if reach[p] != nil || !caller.Has(p) {
+			continue
+		}
+		var err error
+		if reach[p], err = is.reached(ctx, caller.Within(p), people...); err != nil {
+			return nil, err
+		}
+	}
+	return func(act domain.DocumentAct, d domain.Document) error {
+		p := documentPermission[act]
+		if err := caller.Need(p); err != nil {
+			return err
+		}
+		if !reach[p][d.PersonID] {
+			return domain.Errorf(domain.CodeForbidden, "the permission %s does not reach the holder", p).With("permission", string(p))
+		}
+		return nil
+	}, nil
+}
+
+// documentAllowed holds the rules of the acts on documents beside permission and scope: state and approval (B2).
+func documentAllowed(d domain.Document, profile domain.Profile, open string, act domain.DocumentAct) error {
 	if _, ok := act.Target(d.State); !ok {
 		return domain.Errorf(domain.CodeWrongState, "the document is %s, which does not allow to %s it", d.State, act).With("state", string(d.State))
 	}
@@ -116,9 +161,12 @@ func (is *Issuer) visibleDocument(ctx context.Context, caller domain.Caller, id 
 		return d, found(err, "document")
 	}
 	if d.State == domain.DocumentPrepared {
-		return d, domain.Errorf(domain.CodeNotFound, "document not found")
+		return d, domain.NotFound("document")
 	}
-	return d, caller.NeedFor(domain.PermDocumentsRead, d.PersonID)
+	if err := is.needFor(ctx, caller, domain.PermDocumentsRead, "document", d.PersonID); err != nil {
+		return domain.Document{}, err
+	}
+	return d, nil
 }
 
 // Documents lists documents, newest first.
@@ -126,10 +174,7 @@ func (is *Issuer) Documents(ctx context.Context, caller domain.Caller, want stor
 	if err := caller.Need(domain.PermDocumentsRead); err != nil {
 		return nil, err
 	}
-	var some bool
-	if want.PersonID, some = reach(caller, caller.Grants[domain.PermDocumentsRead], want.PersonID); !some {
-		return nil, nil
-	}
+	want.Within = caller.Within(domain.PermDocumentsRead)
 	pg, err := page(after, limit)
 	if err != nil {
 		return nil, err
@@ -139,23 +184,7 @@ func (is *Issuer) Documents(ctx context.Context, caller domain.Caller, want stor
 	if err != nil {
 		return nil, fmt.Errorf("list documents: %w", err)
 	}
-	open, err := is.openCancellations(ctx, docs...)
-	if err != nil {
-		return nil, err
-	}
-	profiles := map[string]domain.Profile{}
-	out := make([]DocumentView, len(docs))
-	for i, d := range docs {
-		profile, ok := profiles[d.ProfileID]
-		if !ok {
-			if profile, err = is.loadProfile(ctx, d.ProfileID); err != nil {
-				return nil, err
-			}
-			profiles[d.ProfileID] = profile
-		}
-		out[i] = view(caller, is.asOfNow(d), profile, open[d.ID])
-	}
-	return out, nil
+	return is.viewDocuments(ctx, caller, docs...)
 }
 
 // documentState is the state a reader should see now.
@@ -194,18 +223,21 @@ func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id s
 		return DocumentView{}, found(err, "document")
 	}
 	if d.State == domain.DocumentPrepared {
-		return DocumentView{}, domain.Errorf(domain.CodeNotFound, "document not found")
+		return DocumentView{}, domain.NotFound("document")
+	}
+	if err := is.needFor(ctx, caller, documentPermission[act], "document", d.PersonID); err != nil {
+		return DocumentView{}, err
 	}
 	profile, err := is.loadProfile(ctx, d.ProfileID)
 	if err != nil {
 		return DocumentView{}, err
 	}
-	if err := documentAllowed(caller, is.asOfNow(d), profile, "", act); err != nil {
+	if err := documentAllowed(is.asOfNow(d), profile, "", act); err != nil {
 		return DocumentView{}, err
 	}
 	to, _ := act.Target(d.State)
 	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
-		ended, err := is.moveDocument(ctx, tx, d, to)
+		ended, err := is.moveDocument(ctx, tx, d, to, domain.DisabledByOperator)
 		if err != nil {
 			return err
 		}
@@ -235,12 +267,16 @@ func checkReason(act domain.DocumentAct, reason domain.CancelReason, notes strin
 }
 
 // moveDocument changes the state and what the status list says with it. It gives audit entries of what ended with the document, for the caller to
-// append after its own.
-func (is *Issuer) moveDocument(ctx context.Context, tx *store.Tx, d domain.Document, to domain.DocumentState) ([]domain.AuditEntry, error) {
+// append after its own. by is what disables the document, if to is disabled.
+func (is *Issuer) moveDocument(ctx context.Context, tx *store.Tx, d domain.Document, to domain.DocumentState, by domain.DisabledBy) (
+	[]domain.AuditEntry, error) {
 	if !d.State.Can(to) {
 		return nil, domain.Errorf(domain.CodeWrongState, "a document cannot go from %s to %s", d.State, to)
 	}
-	if err := tx.MoveDocument(ctx, d.ID, d.State, to, is.Now()); err != nil {
+	if to != domain.DocumentDisabled {
+		by = ""
+	}
+	if err := tx.MoveDocument(ctx, d.ID, d.State, to, by, is.Now()); err != nil {
 		return nil, fmt.Errorf("move document: %w", err)
 	}
 	if value, changes := is.statusOf(d, to); changes {

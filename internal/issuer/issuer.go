@@ -200,7 +200,7 @@ func (is *Issuer) entry(caller domain.Caller, action, subject string) domain.Aud
 // found turns the store's not-found into the caller's.
 func found(err error, what string) error {
 	if errors.Is(err, store.ErrNotFound) {
-		return domain.Errorf(domain.CodeNotFound, "%s not found", what)
+		return domain.NotFound(what)
 	}
 	if err != nil {
 		return fmt.Errorf("load %s: %w", what, err)
@@ -222,22 +222,6 @@ func checkNote(problems *domain.Problems, field, text string, most int) {
 	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > most || strings.ContainsFunc(text, strange) {
 		problems.Add(field, "must be text of at most %d characters", most)
 	}
-}
-
-// reach narrows a list to what a scope lets the caller see: personID is whom they ask about, empty for everybody. It gives whom the list may hold, empty
-// for everybody, and whether there can be anything at all.
-func reach(caller domain.Caller, scope domain.Scope, personID string) (only string, some bool) {
-	switch scope {
-	case domain.ScopeAll:
-		return personID, true
-	case domain.ScopeSelf:
-		if caller.PersonID == "" || (personID != "" && personID != caller.PersonID) {
-			return "", false
-		}
-		return caller.PersonID, true
-	case domain.ScopeNone:
-	}
-	return "", false
 }
 
 const (

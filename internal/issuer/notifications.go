@@ -86,7 +86,8 @@ func (is *Issuer) content(r domain.Request, person domain.Person, profile domain
 	case domain.MessageAuthenticationCode:
 		return notify.AuthenticationCode{ServerName: is.cfg.ServerName, DocumentName: profile.Options.DisplayName, Code: is.code(r),
 			ValidUntil: r.CodeExpiresAt.UTC()}, nil
-	case domain.MessageApprovalReminder:
+	case domain.MessageApprovalReminder, domain.MessageLogonCode, domain.MessageOutcomeSuccess, domain.MessageOutcomeFailure,
+		domain.MessageReprovision, domain.MessageExpiryReminder, domain.MessageCancellation:
 	}
 	return nil, fmt.Errorf("make message: %s does not go to the holder", kind)
 }
@@ -227,7 +228,7 @@ func (is *Issuer) reminders(ctx context.Context, r domain.Request, n int) ([]sto
 			if a.PersonID != "" && a.PersonID == r.PersonID {
 				continue
 			}
-			m := store.Message{ID: newID(), RequestID: r.ID, Generation: round, Channel: domain.ChannelEmail,
+			m := store.Message{ID: newID(), RequestID: store.OptionalID(r.ID), PersonID: r.PersonID, Generation: round, Channel: domain.ChannelEmail,
 				Kind: domain.MessageApprovalReminder, State: store.MessagePending, AccountID: a.ID, CreatedAt: now, UpdatedAt: now}
 			if err := tx.InsertMessage(ctx, m); err != nil {
 				return fmt.Errorf("queue reminder: %w", err)
@@ -290,7 +291,7 @@ func (is *Issuer) ViewCode(ctx context.Context, caller domain.Caller, id string)
 	if err != nil {
 		return OnScreen{}, found(err, "request")
 	}
-	if err := caller.NeedFor(domain.PermViewCode, r.PersonID); err != nil {
+	if err := is.needFor(ctx, caller, domain.PermViewCode, "request", r.PersonID); err != nil {
 		return OnScreen{}, err
 	}
 	if r.State != domain.RequestAwaitingCollection {

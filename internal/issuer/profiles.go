@@ -144,7 +144,7 @@ func (is *Issuer) ProfileVersions(ctx context.Context, caller domain.Caller, id 
 		return nil, fmt.Errorf("list profile versions: %w", err)
 	}
 	if len(out) == 0 {
-		return nil, domain.Errorf(domain.CodeNotFound, "profile not found")
+		return nil, domain.NotFound("profile")
 	}
 	return out, nil
 }

@@ -43,7 +43,7 @@ type eligible struct {
 
 // CreateRequest accepts a request (C1, C2). Once it is accepted it is never lost: if the engine is down, the reconciler starts it later.
 func (is *Issuer) CreateRequest(ctx context.Context, caller domain.Caller, key string, in NewRequest) (domain.Request, error) {
-	if err := mayRequest(caller, in.PersonID); err != nil {
+	if err := is.mayRequest(ctx, caller, "person", in.PersonID); err != nil {
 		return domain.Request{}, err
 	}
 	id, replayed, err := is.replay(ctx, caller, "request.create", key, in)
@@ -82,7 +82,7 @@ func (is *Issuer) CreateRequest(ctx context.Context, caller domain.Caller, key s
 
 // PreviewRequest checks a request and tells what would be sent where.
 func (is *Issuer) PreviewRequest(ctx context.Context, caller domain.Caller, in NewRequest) (Preview, error) {
-	if err := mayRequest(caller, in.PersonID); err != nil {
+	if err := is.mayRequest(ctx, caller, "person", in.PersonID); err != nil {
 		return Preview{}, err
 	}
 	el, err := is.loadEligible(ctx, in)
@@ -126,16 +126,16 @@ func mask(address string) string {
 }
 
 // mayRequest: for others with request, for oneself with request_self too.
-func mayRequest(caller domain.Caller, personID string) error {
-	if caller.Reaches(domain.PermRequest, personID) || (personID != "" && personID == caller.PersonID && caller.Has(domain.PermRequestSelf)) {
+func (is *Issuer) mayRequest(ctx context.Context, caller domain.Caller, what, personID string) error {
+	if caller.Owns(personID) && caller.Has(domain.PermRequestSelf) {
 		return nil
 	}
-	return caller.NeedFor(domain.PermRequest, personID)
+	return is.needFor(ctx, caller, domain.PermRequest, what, personID)
 }
 
 func channelOf(caller domain.Caller, personID string) domain.RequestChannel {
 	switch {
-	case caller.PersonID != "" && caller.PersonID == personID:
+	case caller.Owns(personID):
 		return domain.RequestByHolder
 	case caller.Machine:
 		return domain.RequestByClient
@@ -215,34 +215,39 @@ func (is *Issuer) Request(ctx context.Context, caller domain.Caller, id string) 
 	return is.visibleRequest(ctx, caller, id)
 }
 
-// visibleRequest loads a request for a caller who may request for, or approve for, its person; others do not learn that it exists.
-func (is *Issuer) visibleRequest(ctx context.Context, caller domain.Caller, id string) (domain.Request, error) {
+// seesRequests gives whose requests the caller may see: of those they may request or approve for, and their own.
+func seesRequests(caller domain.Caller) (domain.Within, error) {
 	if !caller.Has(domain.PermRequest) && !caller.Has(domain.PermApprove) && !caller.Has(domain.PermRequestSelf) {
-		return domain.Request{}, caller.Need(domain.PermRequest)
+		return domain.Within{}, caller.Need(domain.PermRequest)
+	}
+	w := caller.Within(domain.PermRequest, domain.PermApprove)
+	if w.Nobody() && caller.Has(domain.PermRequestSelf) {
+		w.PersonID = caller.PersonID
+	}
+	return w, nil
+}
+
+// visibleRequest loads a request that the caller may see; to others it looks as if it did not exist.
+func (is *Issuer) visibleRequest(ctx context.Context, caller domain.Caller, id string) (domain.Request, error) {
+	w, err := seesRequests(caller)
+	if err != nil {
+		return domain.Request{}, err
 	}
 	r, err := is.Store.Request(ctx, id)
 	if err != nil {
 		return r, found(err, "request")
 	}
-	own := caller.PersonID != "" && r.PersonID == caller.PersonID && caller.Has(domain.PermRequestSelf)
-	if !own && !caller.Reaches(domain.PermRequest, r.PersonID) && !caller.Reaches(domain.PermApprove, r.PersonID) {
-		return domain.Request{}, domain.Errorf(domain.CodeNotFound, "request not found")
+	if err := is.needReach(ctx, w, "request", r.PersonID); err != nil {
+		return domain.Request{}, err
 	}
 	return r, nil
 }
 
 // Requests lists requests, newest first.
 func (is *Issuer) Requests(ctx context.Context, caller domain.Caller, want store.RequestFilter, after string, limit int) ([]domain.Request, error) {
-	scope := caller.Grants[domain.PermRequest].Wider(caller.Grants[domain.PermApprove])
-	if caller.Has(domain.PermRequestSelf) {
-		scope = scope.Wider(domain.ScopeSelf)
-	}
-	if scope == domain.ScopeNone || scope == "" {
-		return nil, caller.Need(domain.PermRequest)
-	}
-	var some bool
-	if want.PersonID, some = reach(caller, scope, want.PersonID); !some {
-		return nil, nil
+	var err error
+	if want.Within, err = seesRequests(caller); err != nil {
+		return nil, err
 	}
 	return is.listRequests(ctx, want, after, limit)
 }
@@ -252,11 +257,8 @@ func (is *Issuer) Reviews(ctx context.Context, caller domain.Caller, after strin
 	if err := caller.Need(domain.PermApprove); err != nil {
 		return nil, err
 	}
-	if caller.Grants[domain.PermApprove] != domain.ScopeAll {
-		return nil, nil // within scope self there is only what is for oneself
-	}
-	return is.listRequests(ctx, store.RequestFilter{State: domain.RequestAwaitingApproval, NotRequestedBy: caller.AccountID,
-		NotForPerson: caller.PersonID}, after, limit)
+	return is.listRequests(ctx, store.RequestFilter{Within: caller.Within(domain.PermApprove), State: domain.RequestAwaitingApproval,
+		NotRequestedBy: caller.AccountID, NotForPerson: caller.PersonID}, after, limit)
 }
 
 func (is *Issuer) listRequests(ctx context.Context, want store.RequestFilter, after string, limit int) ([]domain.Request, error) {

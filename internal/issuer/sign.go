@@ -388,7 +388,7 @@ func (is *Issuer) supersede(ctx context.Context, tx *store.Tx, w work) ([]domain
 		if to == d.State {
 			continue
 		}
-		ended, err := is.moveDocument(ctx, tx, d, to)
+		ended, err := is.moveDocument(ctx, tx, d, to, domain.DisabledByReissue)
 		if err != nil {
 			return nil, err
 		}

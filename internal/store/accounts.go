@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
@@ -17,21 +17,21 @@ type Login struct {
 }
 
 type accountRow struct {
-	ID           string         `db:"id"`
-	Name         string         `db:"name"`
-	PersonID     sql.NullString `db:"person_id"`
-	Email        string         `db:"email"`
-	PasswordHash string         `db:"password_hash"`
-	Disabled     bool           `db:"disabled"`
-	Failures     int            `db:"failures"`
-	LockedUntil  Time           `db:"locked_until"`
-	CreatedAt    Time           `db:"created_at"`
+	ID           string     `db:"id"`
+	Name         string     `db:"name"`
+	PersonID     OptionalID `db:"person_id"`
+	Email        string     `db:"email"`
+	PasswordHash string     `db:"password_hash"`
+	Disabled     bool       `db:"disabled"`
+	Failures     int        `db:"failures"`
+	LockedUntil  Time       `db:"locked_until"`
+	CreatedAt    Time       `db:"created_at"`
 }
 
 const accountColumns = `id, name, person_id, email, password_hash, disabled, failures, locked_until, created_at`
 
 func (r accountRow) account() domain.Account {
-	return domain.Account{ID: r.ID, Name: r.Name, PersonID: r.PersonID.String, Email: r.Email, Disabled: r.Disabled}
+	return domain.Account{ID: r.ID, Name: r.Name, PersonID: string(r.PersonID), Email: r.Email, Disabled: r.Disabled}
 }
 
 func (r accountRow) login() Login {
@@ -41,7 +41,7 @@ func (r accountRow) login() Login {
 // InsertAccount adds an account; a second one of that name is ErrExists. An empty hash means that it has no password.
 func (q Queries) InsertAccount(ctx context.Context, a domain.Account, passwordHash string) error {
 	return q.insert(ctx, "accounts", accountColumns, accountRow{
-		ID: a.ID, Name: a.Name, PersonID: sql.NullString{String: a.PersonID, Valid: a.PersonID != ""}, Email: a.Email,
+		ID: a.ID, Name: a.Name, PersonID: OptionalID(a.PersonID), Email: a.Email,
 		PasswordHash: passwordHash, Disabled: a.Disabled, CreatedAt: At(q.now()),
 	})
 }
@@ -234,24 +234,63 @@ func (q Queries) Assignments(ctx context.Context, accountID string) ([]domain.As
 	return out, err
 }
 
-// Grants gives what an account may do, and how far.
-func (q Queries) Grants(ctx context.Context, accountID string) (map[domain.Permission]domain.Scope, error) {
+// Caller reads who an account is and what it may do, and how far. ErrNotFound when there is none or it is disabled.
+func (q Queries) Caller(ctx context.Context, accountID string) (domain.Caller, error) {
+	var account struct {
+		PersonID OptionalID `db:"person_id"`
+		GroupID  OptionalID `db:"group_id"`
+	}
+	err := q.get(ctx, &account, `SELECT a.person_id, p.group_id FROM accounts a LEFT JOIN persons p ON p.id = a.person_id
+		WHERE a.id = $1 AND NOT a.disabled`, accountID)
+	if err != nil {
+		return domain.Caller{}, err
+	}
 	var rows []struct {
+		RoleID      string                    `db:"role_id"`
 		Scope       string                    `db:"scope"`
 		Permissions JSON[[]domain.Permission] `db:"permissions"`
 	}
-	err := q.list(ctx, &rows, `SELECT a.scope, r.permissions FROM role_assignments a JOIN roles r ON r.id = a.role_id
-		WHERE a.account_id = $1`, accountID)
-	out := map[domain.Permission]domain.Scope{}
+	err = q.list(ctx, &rows, `SELECT a.role_id, a.scope, r.permissions FROM role_assignments a JOIN roles r ON r.id = a.role_id
+		WHERE a.account_id = $1 ORDER BY a.role_id`, accountID)
+	c := domain.Caller{AccountID: accountID, PersonID: string(account.PersonID), GroupID: string(account.GroupID),
+		Grants: map[domain.Permission]domain.Scope{}}
 	for _, r := range rows {
+		c.Roles = append(c.Roles, r.RoleID)
 		for _, p := range r.Permissions.V {
-			out[p] = domain.Scope(r.Scope).Wider(out[p])
+			c.Grants[p] = domain.Scope(r.Scope).Wider(c.Grants[p])
 		}
+	}
+	return c, err
+}
+
+// RolesOfPerson gives the ids of the roles that enabled accounts of the person have.
+func (q Queries) RolesOfPerson(ctx context.Context, personID string) ([]string, error) {
+	var ids []string
+	err := q.list(ctx, &ids, `SELECT DISTINCT x.role_id FROM role_assignments x JOIN accounts a ON a.id = x.account_id
+		WHERE a.person_id = $1 AND NOT a.disabled ORDER BY x.role_id`, personID)
+	return ids, err
+}
+
+// AccountsOfPerson lists the accounts of a person.
+func (q Queries) AccountsOfPerson(ctx context.Context, personID string) ([]domain.Account, error) {
+	var rows []accountRow
+	err := q.list(ctx, &rows, `SELECT `+accountColumns+` FROM accounts WHERE person_id = $1 ORDER BY id`, personID)
+	out := make([]domain.Account, len(rows))
+	for i, r := range rows {
+		out[i] = r.account()
 	}
 	return out, err
 }
 
-// Approvers lists the enabled accounts with an e-mail address that hold the permission approve, but for those named.
+// RetireAccount makes an account useless and nameless: disabled, without e-mail address, password and keys, under a name that says nothing.
+func (q Queries) RetireAccount(ctx context.Context, id, name string) error {
+	if _, err := q.exec(ctx, `UPDATE api_keys SET revoked = TRUE, label = '' WHERE account_id = $1`, id); err != nil {
+		return err
+	}
+	return q.change(ctx, `UPDATE accounts SET name = $1, email = '', password_hash = '', disabled = TRUE WHERE id = $2`, name, id)
+}
+
+// Approvers lists the enabled accounts with an e-mail address that hold the permission approve in some scope, but for those named.
 func (q Queries) Approvers(ctx context.Context, except ...string) ([]domain.Account, error) {
 	var rows []struct {
 		accountRow
@@ -259,7 +298,7 @@ func (q Queries) Approvers(ctx context.Context, except ...string) ([]domain.Acco
 	}
 	err := q.list(ctx, &rows, `SELECT a.id, a.name, a.person_id, a.email, r.permissions FROM accounts a
 		JOIN role_assignments x ON x.account_id = a.id JOIN roles r ON r.id = x.role_id
-		WHERE NOT a.disabled AND a.email <> '' AND x.scope = 'all' ORDER BY a.id`)
+		WHERE NOT a.disabled AND a.email <> '' AND x.scope NOT IN ('none', 'self') ORDER BY a.id`)
 	if err != nil {
 		return nil, err
 	}
@@ -269,11 +308,9 @@ func (q Queries) Approvers(ctx context.Context, except ...string) ([]domain.Acco
 	}
 	var out []domain.Account
 	for _, r := range rows {
-		for _, p := range r.Permissions.V {
-			if p == domain.PermApprove && !skip[r.ID] {
-				skip[r.ID] = true
-				out = append(out, r.account())
-			}
+		if slices.Contains(r.Permissions.V, domain.PermApprove) && !skip[r.ID] {
+			skip[r.ID] = true
+			out = append(out, r.account())
 		}
 	}
 	return out, nil

@@ -65,6 +65,7 @@ func (q Queries) Cancellation(ctx context.Context, id string) (domain.Cancellati
 
 // CancellationFilter narrows a list of cancellations; empty fields do not.
 type CancellationFilter struct {
+	Within         domain.Within
 	DocumentID     string
 	PersonID       string
 	State          domain.CancellationState
@@ -75,6 +76,7 @@ type CancellationFilter struct {
 // Cancellations lists cancellations, newest first.
 func (q Queries) Cancellations(ctx context.Context, want CancellationFilter, page Page) ([]domain.Cancellation, error) {
 	var f filter
+	f.within("person_id", want.Within)
 	f.equal("document_id", want.DocumentID)
 	f.equal("person_id", want.PersonID)
 	f.equal("state", string(want.State))

@@ -64,14 +64,14 @@ func TestCancellations(t *testing.T) {
 			return out
 		}
 		all := store.Page{Limit: 10}
-		require.Equal(t, []string{later.ID, c.ID}, ids(store.CancellationFilter{}, all))
-		require.Equal(t, []string{c.ID}, ids(store.CancellationFilter{}, store.Page{After: later.ID, Limit: 10}))
-		require.Equal(t, []string{later.ID}, ids(store.CancellationFilter{}, store.Page{Limit: 1}))
-		require.Equal(t, []string{c.ID}, ids(store.CancellationFilter{State: domain.CancellationRejected}, all))
-		require.Equal(t, []string{c.ID}, ids(store.CancellationFilter{NotRequestedBy: "you"}, all))
-		require.Len(t, ids(store.CancellationFilter{DocumentID: s.document.ID, PersonID: s.person.ID}, all), 2)
-		require.Empty(t, ids(store.CancellationFilter{NotForPerson: s.person.ID}, all))
-		require.Empty(t, ids(store.CancellationFilter{DocumentID: "other"}, all))
+		require.Equal(t, []string{later.ID, c.ID}, ids(store.CancellationFilter{Within: everybody}, all))
+		require.Equal(t, []string{c.ID}, ids(store.CancellationFilter{Within: everybody}, store.Page{After: later.ID, Limit: 10}))
+		require.Equal(t, []string{later.ID}, ids(store.CancellationFilter{Within: everybody}, store.Page{Limit: 1}))
+		require.Equal(t, []string{c.ID}, ids(store.CancellationFilter{Within: everybody, State: domain.CancellationRejected}, all))
+		require.Equal(t, []string{c.ID}, ids(store.CancellationFilter{Within: everybody, NotRequestedBy: "you"}, all))
+		require.Len(t, ids(store.CancellationFilter{Within: everybody, DocumentID: s.document.ID, PersonID: s.person.ID}, all), 2)
+		require.Empty(t, ids(store.CancellationFilter{Within: everybody, NotForPerson: s.person.ID}, all))
+		require.Empty(t, ids(store.CancellationFilter{Within: everybody, DocumentID: "other"}, all))
 	})
 }
 

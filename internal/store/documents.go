@@ -21,6 +21,8 @@ type documentRow struct {
 	Platform        string `db:"platform"`
 	State           string `db:"state"`
 	CredentialGroup string `db:"credential_group"`
+	ExclusiveGroup  string `db:"exclusive_group"`
+	DisabledBy      string `db:"disabled_by"`
 	SignerID        string `db:"signer_id"`
 	SignedAt        Time   `db:"signed_at"`
 	ValidFrom       Time   `db:"valid_from"`
@@ -31,14 +33,14 @@ type documentRow struct {
 }
 
 const documentColumns = `id, serial, request_id, act_id, person_id, profile_id, profile_version, format_id, format_version, doc_type, ` +
-	`platform, state, credential_group, signer_id, signed_at, valid_from, valid_until, copies, created_at, updated_at`
+	`platform, state, credential_group, exclusive_group, disabled_by, signer_id, signed_at, valid_from, valid_until, copies, created_at, updated_at`
 
 func (r documentRow) document() domain.Document {
 	return domain.Document{
 		ID: r.ID, Serial: r.Serial, RequestID: r.RequestID, ActID: r.ActID, PersonID: r.PersonID, ProfileID: r.ProfileID,
 		ProfileVersion: r.ProfileVersion, FormatID: r.FormatID, FormatVersion: r.FormatVersion, DocType: r.DocType,
 		Platform: domain.Platform(r.Platform), State: domain.DocumentState(r.State), CredentialGroup: r.CredentialGroup,
-		SignerID: r.SignerID, SignedAt: r.SignedAt.Time, ValidFrom: r.ValidFrom.Time, ValidUntil: r.ValidUntil.Time, Copies: r.Copies,
+		ExclusiveGroup: r.ExclusiveGroup, DisabledBy: domain.DisabledBy(r.DisabledBy), SignerID: r.SignerID, SignedAt: r.SignedAt.Time, ValidFrom: r.ValidFrom.Time, ValidUntil: r.ValidUntil.Time, Copies: r.Copies,
 		CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
 	}
 }
@@ -47,7 +49,8 @@ func rowOfDocument(d domain.Document) documentRow {
 	return documentRow{
 		ID: d.ID, Serial: d.Serial, RequestID: d.RequestID, ActID: d.ActID, PersonID: d.PersonID, ProfileID: d.ProfileID,
 		ProfileVersion: d.ProfileVersion, FormatID: d.FormatID, FormatVersion: d.FormatVersion, DocType: d.DocType,
-		Platform: string(d.Platform), State: string(d.State), CredentialGroup: d.CredentialGroup, SignerID: d.SignerID,
+		Platform: string(d.Platform), State: string(d.State), CredentialGroup: d.CredentialGroup,
+		ExclusiveGroup: d.ExclusiveGroup, DisabledBy: string(d.DisabledBy), SignerID: d.SignerID,
 		SignedAt: At(d.SignedAt), ValidFrom: At(d.ValidFrom), ValidUntil: At(d.ValidUntil), Copies: d.Copies,
 		CreatedAt: At(d.CreatedAt), UpdatedAt: At(d.UpdatedAt),
 	}
@@ -63,9 +66,9 @@ func (q Queries) ReassignIntent(ctx context.Context, d domain.Document) error {
 	r := rowOfDocument(d)
 	return q.change(ctx, `UPDATE documents SET act_id = $1, profile_id = $2, profile_version = $3, format_id = $4, format_version = $5,
 		doc_type = $6, platform = $7, credential_group = $8, signer_id = $9, signed_at = $10, valid_from = $11, valid_until = $12,
-		copies = $13, updated_at = $14 WHERE id = $15 AND state = 'prepared'`, r.ActID, r.ProfileID, r.ProfileVersion, r.FormatID,
-		r.FormatVersion, r.DocType, r.Platform, r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, r.Copies,
-		r.UpdatedAt, r.ID)
+		copies = $13, updated_at = $14, exclusive_group = $15 WHERE id = $16 AND state = 'prepared'`, r.ActID, r.ProfileID, r.ProfileVersion,
+		r.FormatID, r.FormatVersion, r.DocType, r.Platform, r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, r.Copies,
+		r.UpdatedAt, r.ExclusiveGroup, r.ID)
 }
 
 // ReplaceIntent is ReassignIntent for other keys: the copies of the earlier attempt are forgotten.
@@ -82,14 +85,15 @@ func (q Queries) ReplaceIntent(ctx context.Context, d domain.Document) error {
 func (q Queries) Activate(ctx context.Context, d domain.Document, at time.Time) error {
 	r := rowOfDocument(d)
 	return q.change(ctx, `UPDATE documents SET state = 'active', profile_version = $1, format_id = $2, format_version = $3, doc_type = $4,
-		credential_group = $5, signer_id = $6, signed_at = $7, valid_from = $8, valid_until = $9, updated_at = $10
-		WHERE id = $11 AND act_id = $12 AND state = 'prepared'`, r.ProfileVersion, r.FormatID, r.FormatVersion, r.DocType,
-		r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, At(at), r.ID, r.ActID)
+		credential_group = $5, signer_id = $6, signed_at = $7, valid_from = $8, valid_until = $9, updated_at = $10, exclusive_group = $11
+		WHERE id = $12 AND act_id = $13 AND state = 'prepared'`, r.ProfileVersion, r.FormatID, r.FormatVersion, r.DocType,
+		r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, At(at), r.ExclusiveGroup, r.ID, r.ActID)
 }
 
-// MoveDocument changes the state where it still is from; else ErrChanged.
-func (q Queries) MoveDocument(ctx context.Context, id string, from, to domain.DocumentState, at time.Time) error {
-	return q.change(ctx, `UPDATE documents SET state = $1, updated_at = $2 WHERE id = $3 AND state = $4`, string(to), At(at), id, string(from))
+// MoveDocument changes the state where it still is from; else ErrChanged. by is what disabled it, where to is disabled.
+func (q Queries) MoveDocument(ctx context.Context, id string, from, to domain.DocumentState, by domain.DisabledBy, at time.Time) error {
+	return q.change(ctx, `UPDATE documents SET state = $1, disabled_by = $2, updated_at = $3 WHERE id = $4 AND state = $5`, string(to), string(by),
+		At(at), id, string(from))
 }
 
 // HoldDocument locks a document to the end of the transaction if it is in the state; else ErrChanged.
@@ -120,6 +124,7 @@ func (q Queries) document(ctx context.Context, cond string, arg string) (domain.
 
 // DocumentFilter narrows a list of documents; empty fields do not.
 type DocumentFilter struct {
+	Within    domain.Within
 	PersonID  string
 	ProfileID string
 	State     domain.DocumentState
@@ -144,6 +149,7 @@ func (want DocumentFilter) addState(f *filter) {
 func (q Queries) Documents(ctx context.Context, want DocumentFilter, page Page) ([]domain.Document, error) {
 	var f filter
 	f.add("state <> 'prepared'")
+	f.within("person_id", want.Within)
 	f.equal("person_id", want.PersonID)
 	f.equal("profile_id", want.ProfileID)
 	want.addState(&f)

@@ -18,15 +18,21 @@ const (
 	MessageReplaced MessageState = "replaced" // a newer generation made it pointless
 )
 
-// Message is the intent to tell somebody something (D3). It holds no content: that is made when it is sent.
+// Message is the intent to tell somebody something (D3). It holds no content: that is made when it is sent. Link and codes of a request belong to a
+// generation and are sent by its workflow; all others are sent when they are due.
 type Message struct {
 	ID         string             `db:"id"`
-	RequestID  string             `db:"request_id"`
+	RequestID  OptionalID         `db:"request_id"`  // what it is about, if a request
+	PersonID   string             `db:"person_id"`   // whom it goes to or, for an approver's, whom it is about
+	DocumentID string             `db:"document_id"` // what it is about, if a document
 	Generation int                `db:"generation"`
 	Channel    domain.Channel     `db:"channel"`
 	Kind       domain.MessageKind `db:"kind"`
+	Cause      string             `db:"cause"` // what the text depends on beside the kind: a state or reason
 	State      MessageState       `db:"state"`
 	AccountID  string             `db:"account_id"` // the approver it goes to; empty = the holder
+	Tries      int                `db:"tries"`
+	DueAt      Time               `db:"due_at"` // of the next try; zero = sent by the request's workflow
 	CreatedAt  Time               `db:"created_at"`
 	UpdatedAt  Time               `db:"updated_at"`
 }
@@ -40,7 +46,8 @@ type MessageAttempt struct {
 	At        Time   `db:"at"`
 }
 
-const messageColumns = `id, request_id, generation, channel, kind, state, account_id, created_at, updated_at`
+const messageColumns = `id, request_id, person_id, document_id, generation, channel, kind, cause, state, account_id, tries, due_at, created_at, ` +
+	`updated_at`
 
 // InsertMessage records the intent.
 func (q Queries) InsertMessage(ctx context.Context, m Message) error {
@@ -74,7 +81,8 @@ func (q Queries) NoteAttempt(ctx context.Context, a MessageAttempt, state Messag
 	if err := q.insert(ctx, "message_attempts", "id, message_id, outcome, answer, at", a); err != nil {
 		return err
 	}
-	_, err := q.exec(ctx, `UPDATE messages SET state = $1, updated_at = $2 WHERE id = $3 AND state = 'pending'`, string(state), a.At, a.MessageID)
+	_, err := q.exec(ctx, `UPDATE messages SET state = $1, tries = tries + 1, updated_at = $2 WHERE id = $3 AND state = 'pending'`, string(state),
+		a.At, a.MessageID)
 	return err
 }
 

@@ -17,6 +17,7 @@ type profileRow struct {
 }
 
 func (r profileRow) profile() domain.Profile {
+	r.Options.V.Defaults() // of options that are newer than the version
 	return domain.Profile{ID: r.ID, Name: r.Name, Version: r.Version, Options: r.Options.V, Comment: r.Comment, CreatedBy: r.CreatedBy,
 		CreatedAt: r.CreatedAt.Time}
 }

@@ -26,6 +26,8 @@ type requestRow struct {
 	DecidedBy          string `db:"decided_by"`
 	DecidedAt          Time   `db:"decided_at"`
 	DecisionReason     string `db:"decision_reason"`
+	BlockGroup         string `db:"block_group"`
+	Blocking           bool   `db:"blocking"`
 	FailureCode        string `db:"failure_code"`
 	DocumentID         string `db:"document_id"`
 	CreatedAt          Time   `db:"created_at"`
@@ -33,7 +35,7 @@ type requestRow struct {
 }
 
 const requestColumns = `id, person_id, profile_id, channel, requested_by, state, expiry_date, generation, code_digits, attempts, redeemed, ` +
-	`code_expires_at, approval_deadline, collection_deadline, decided_by, decided_at, decision_reason, failure_code, document_id, ` +
+	`code_expires_at, approval_deadline, collection_deadline, decided_by, decided_at, decision_reason, block_group, blocking, failure_code, document_id, ` +
 	`created_at, updated_at`
 
 func (r requestRow) request() domain.Request {
@@ -42,7 +44,7 @@ func (r requestRow) request() domain.Request {
 		State: domain.RequestState(r.State), ExpiryDate: domain.Date(r.ExpiryDate), Generation: r.Generation, CodeDigits: r.CodeDigits, Attempts: r.Attempts,
 		Redeemed: r.Redeemed, CodeExpiresAt: r.CodeExpiresAt.Time, ApprovalDeadline: r.ApprovalDeadline.Time,
 		CollectionDeadline: r.CollectionDeadline.Time, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt.Time, DecisionReason: r.DecisionReason,
-		FailureCode: domain.Code(r.FailureCode), DocumentID: r.DocumentID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+		BlockGroup: r.BlockGroup, Blocking: r.Blocking, FailureCode: domain.Code(r.FailureCode), DocumentID: r.DocumentID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
 	}
 }
 
@@ -51,24 +53,26 @@ func rowOfRequest(r domain.Request) requestRow {
 		ID: r.ID, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: string(r.Channel), RequestedBy: r.RequestedBy,
 		State: string(r.State), ExpiryDate: string(r.ExpiryDate), Generation: r.Generation, CodeDigits: r.CodeDigits, Attempts: r.Attempts, Redeemed: r.Redeemed,
 		CodeExpiresAt: At(r.CodeExpiresAt), ApprovalDeadline: At(r.ApprovalDeadline), CollectionDeadline: At(r.CollectionDeadline),
-		DecidedBy: r.DecidedBy, DecidedAt: At(r.DecidedAt), DecisionReason: r.DecisionReason, FailureCode: string(r.FailureCode),
+		DecidedBy: r.DecidedBy, DecidedAt: At(r.DecidedAt), DecisionReason: r.DecisionReason,
+		BlockGroup: r.BlockGroup, Blocking: r.Blocking, FailureCode: string(r.FailureCode),
 		DocumentID: r.DocumentID, CreatedAt: At(r.CreatedAt), UpdatedAt: At(r.UpdatedAt),
 	}
 }
 
-// InsertRequest adds a request.
+// InsertRequest adds a request; a second open blocking one of the person and block group is ErrExists.
 func (q Queries) InsertRequest(ctx context.Context, r domain.Request) error {
 	return q.insert(ctx, "requests", requestColumns, rowOfRequest(r))
 }
 
-// MoveRequest writes r where the stored row is still in the state from and of the generation; else ErrChanged.
+// MoveRequest writes r where the stored row is still in the state from and of the generation; else ErrChanged. A second open blocking request
+// of the person and block group is ErrExists.
 func (q Queries) MoveRequest(ctx context.Context, r domain.Request, from domain.RequestState, generation int) error {
 	w := rowOfRequest(r)
 	return q.change(ctx, `UPDATE requests SET profile_id = $1, state = $2, expiry_date = $3, generation = $4, code_digits = $5, attempts = $6,
 		redeemed = $7, code_expires_at = $8, approval_deadline = $9, collection_deadline = $10, decided_by = $11, decided_at = $12,
-		decision_reason = $13, failure_code = $14, document_id = $15, updated_at = $16 WHERE id = $17 AND state = $18 AND generation = $19`,
-		w.ProfileID, w.State, w.ExpiryDate, w.Generation, w.CodeDigits, w.Attempts, w.Redeemed, w.CodeExpiresAt, w.ApprovalDeadline,
-		w.CollectionDeadline, w.DecidedBy, w.DecidedAt, w.DecisionReason, w.FailureCode, w.DocumentID, w.UpdatedAt, w.ID,
+		decision_reason = $13, failure_code = $14, document_id = $15, updated_at = $16, block_group = $17, blocking = $18
+		WHERE id = $19 AND state = $20 AND generation = $21`, w.ProfileID, w.State, w.ExpiryDate, w.Generation, w.CodeDigits, w.Attempts, w.Redeemed, w.CodeExpiresAt, w.ApprovalDeadline,
+		w.CollectionDeadline, w.DecidedBy, w.DecidedAt, w.DecisionReason, w.FailureCode, w.DocumentID, w.UpdatedAt, w.BlockGroup, w.Blocking, w.ID,
 		string(from), generation)
 }
 
@@ -111,7 +115,9 @@ func (q Queries) Request(ctx context.Context, id string) (domain.Request, error)
 
 // RequestFilter narrows a list of requests; empty fields do not.
 type RequestFilter struct {
+	Within         domain.Within
 	PersonID       string
+	ProfileID      string
 	State          domain.RequestState
 	NotRequestedBy string // leaves out what this account asked for
 	NotForPerson   string // leaves out what is for this person
@@ -120,7 +126,9 @@ type RequestFilter struct {
 // Requests lists requests, newest first.
 func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([]domain.Request, error) {
 	var f filter
+	f.within("person_id", want.Within)
 	f.equal("person_id", want.PersonID)
+	f.equal("profile_id", want.ProfileID)
 	f.equal("state", string(want.State))
 	if want.NotRequestedBy != "" {
 		f.add("requested_by <> ?", want.NotRequestedBy)
@@ -128,9 +136,12 @@ func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([
 	if want.NotForPerson != "" {
 		f.add("person_id <> ?", want.NotForPerson)
 	}
-	tail := page.newestFirst(&f)
+	return q.requests(ctx, page.newestFirst(&f), f.args...)
+}
+
+func (q Queries) requests(ctx context.Context, tail string, args ...any) ([]domain.Request, error) {
 	var rows []requestRow
-	if err := q.list(ctx, &rows, `SELECT `+requestColumns+` FROM requests`+tail, f.args...); err != nil {
+	if err := q.list(ctx, &rows, `SELECT `+requestColumns+` FROM requests`+tail, args...); err != nil {
 		return nil, err
 	}
 	out := make([]domain.Request, len(rows))
@@ -138,6 +149,20 @@ func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([
 		out[i] = r.request()
 	}
 	return out, nil
+}
+
+// OpenRequestOf gives the id of an open request of the person in the block group other than except, or ErrNotFound.
+func (q Queries) OpenRequestOf(ctx context.Context, personID, blockGroup, except string) (string, error) {
+	var id string
+	err := q.get(ctx, &id, `SELECT id FROM requests WHERE person_id = $1 AND block_group = $2 AND id <> $3
+		AND state IN ('received', 'awaiting_approval', 'awaiting_collection', 'locked') ORDER BY id LIMIT 1`, personID, blockGroup, except)
+	return id, err
+}
+
+// OpenRequests lists a person's open requests.
+func (q Queries) OpenRequests(ctx context.Context, personID string) ([]domain.Request, error) {
+	return q.requests(ctx, ` WHERE person_id = $1 AND state IN ('received', 'awaiting_approval', 'awaiting_collection', 'locked') ORDER BY id`,
+		personID)
 }
 
 // RequestsToStart gives the ids of requests whose workflow should be running but may not be: received before the instant, past a deadline by

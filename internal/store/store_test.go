@@ -88,13 +88,14 @@ type samples struct {
 func insertSamples(t *testing.T, b backend) samples {
 	t.Helper()
 	ctx := t.Context()
-	s := samples{person: domain.Person{ID: id(), ExternalID: "E-" + id(), LogonName: "ada", GivenName: "Ada", FamilyName: "Lovelace",
-		Email: "ada@holder.example", Mobile: "+41791234567", BirthDate: "1990-01-31", Group: "A/B", Language: "en",
+	s := samples{person: domain.Person{ID: id(), ExternalID: "E-" + id(), LogonName: "Ada." + id(), GivenName: "Ada", FamilyName: "Lovelace",
+		Email: "ada@holder.example", Mobile: "+41791234567", BirthDate: "1990-01-31", Language: "en",
 		Status: domain.PersonActive, MaxExpiry: "2030-01-01", ExternalMobileID: "m", Version: 1, CreatedAt: kept, UpdatedAt: kept,
 		Attributes: map[string]any{"sex": 2.0, "ok": true, "list": []any{map[string]any{"a": "ü'\"\x00"}}, "none": nil}}}
 	require.NoError(t, b.InsertPerson(ctx, s.person))
 	s.profile = domain.Profile{ID: id(), Name: "p-" + id(), Version: 1, Comment: "first", CreatedBy: "me", CreatedAt: kept,
 		Options: domain.ProfileOptions{DisplayName: "Licence", Format: "iso-mdl", MaxCopies: 3, OnReissue: domain.ReissueKeep}}
+	s.profile.Options.Defaults()
 	require.NoError(t, b.InsertProfile(ctx, s.profile))
 	s.request = request(s)
 	require.NoError(t, b.InsertRequest(ctx, s.request))
@@ -135,6 +136,10 @@ func TestPeople(t *testing.T) {
 		second.ID = id()
 		require.ErrorIs(t, b.InsertPerson(ctx, second), store.ErrExists, "one external id, one person")
 		second.ExternalID = ""
+		require.ErrorIs(t, b.InsertPerson(ctx, second), store.ErrExists, "one logon name, one person")
+		second.LogonName = strings.ToUpper(p.LogonName)
+		require.ErrorIs(t, b.InsertPerson(ctx, second), store.ErrExists, "whatever its case")
+		second.LogonName = ""
 		require.NoError(t, b.InsertPerson(ctx, second))
 		third := second
 		third.ID, third.Attributes = id(), nil
@@ -161,12 +166,15 @@ func TestPeople(t *testing.T) {
 			"all":         {store.PersonFilter{}, []string{third.ID, second.ID, p.ID}},
 			"external id": {store.PersonFilter{ExternalID: "taken"}, []string{second.ID}},
 			"name":        {store.PersonFilter{FamilyName: "Lovelace"}, []string{third.ID, second.ID, p.ID}},
-			"name's case": {store.PersonFilter{FamilyName: "lovelace"}, nil},
-			"e-mail":      {store.PersonFilter{Email: "ada@holder.example", OnlyID: p.ID}, []string{p.ID}},
+			"name's case": {store.PersonFilter{FamilyName: "lOvelace"}, []string{third.ID, second.ID, p.ID}},
+			"start":       {store.PersonFilter{FamilyName: "Lo*"}, []string{third.ID, second.ID, p.ID}},
+			"other start": {store.PersonFilter{FamilyName: "ovel*"}, nil},
+			"e-mail":      {store.PersonFilter{Email: "ADA@holder.example", ID: p.ID}, []string{p.ID}},
 			"status":      {store.PersonFilter{Status: domain.PersonInactive}, nil},
 			"no SQL":      {store.PersonFilter{FamilyName: "' OR '1'='1"}, nil},
 			"not text":    {store.PersonFilter{FamilyName: "a\x00\xff"}, nil},
 		} {
+			c.want.Within = everybody
 			people, err := b.People(ctx, c.want, store.Page{Limit: 10})
 			require.NoError(t, err, name)
 			var ids []string
@@ -212,7 +220,7 @@ func TestPages(t *testing.T) {
 		var got []string
 		page := store.Page{Limit: 3}
 		for {
-			rs, err := b.Requests(ctx, store.RequestFilter{PersonID: s.person.ID}, page)
+			rs, err := b.Requests(ctx, store.RequestFilter{Within: everybody, PersonID: s.person.ID}, page)
 			require.NoError(t, err)
 			for _, r := range rs {
 				got = append(got, r.ID)
@@ -275,11 +283,11 @@ func TestRequests(t *testing.T) {
 			want store.RequestFilter
 			n    int
 		}{
-			"state":         {store.RequestFilter{State: domain.RequestLocked}, 1},
-			"another state": {store.RequestFilter{State: domain.RequestIssued}, 0},
-			"mine":          {store.RequestFilter{NotRequestedBy: "me"}, 0},
-			"not mine":      {store.RequestFilter{NotRequestedBy: "you", NotForPerson: "x"}, 1},
-			"for me":        {store.RequestFilter{NotForPerson: s.person.ID}, 0},
+			"state":         {store.RequestFilter{Within: everybody, State: domain.RequestLocked}, 1},
+			"another state": {store.RequestFilter{Within: everybody, State: domain.RequestIssued}, 0},
+			"mine":          {store.RequestFilter{Within: everybody, NotRequestedBy: "me"}, 0},
+			"not mine":      {store.RequestFilter{Within: everybody, NotRequestedBy: "you", NotForPerson: "x"}, 1},
+			"for me":        {store.RequestFilter{Within: everybody, NotForPerson: s.person.ID}, 0},
 		} {
 			rs, err := b.Requests(ctx, c.want, store.Page{Limit: 5})
 			require.NoError(t, err)
@@ -338,7 +346,7 @@ func TestRequestsToStart(t *testing.T) {
 			r := request(s)
 			r.State, r.CreatedAt, r.ApprovalDeadline, r.CollectionDeadline = domain.RequestAwaitingCollection, kept, kept, at.Add(time.Hour)
 			require.NoError(t, b.InsertRequest(ctx, r))
-			require.NoError(t, b.InsertMessage(ctx, store.Message{ID: r.ID, RequestID: r.ID, Channel: domain.ChannelSMS,
+			require.NoError(t, b.InsertMessage(ctx, store.Message{ID: r.ID, RequestID: store.OptionalID(r.ID), PersonID: r.PersonID, Channel: domain.ChannelSMS,
 				Kind: domain.MessageAuthenticationCode, State: c.state, CreatedAt: store.At(kept), UpdatedAt: store.At(c.tried)}))
 			if c.due {
 				due = append(due, r.ID)
@@ -441,7 +449,7 @@ func TestMessages(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b backend) {
 		ctx := t.Context()
 		s := insertSamples(t, b)
-		first := store.Message{ID: id(), RequestID: s.request.ID, Generation: 1, Channel: domain.ChannelEmail, Kind: domain.MessageCollectionLink,
+		first := store.Message{ID: id(), RequestID: store.OptionalID(s.request.ID), PersonID: s.person.ID, Generation: 1, Channel: domain.ChannelEmail, Kind: domain.MessageCollectionLink,
 			State: store.MessagePending, CreatedAt: store.At(now), UpdatedAt: store.At(now)}
 		second := first
 		second.ID, second.Channel, second.Kind, second.AccountID = id(), domain.ChannelSMS, domain.MessageAuthenticationCode, "a"
@@ -489,7 +497,7 @@ func TestDocuments(t *testing.T) {
 		}
 		twin := document(s)
 		require.ErrorIs(t, b.InsertDocument(ctx, twin), store.ErrExists, "one request, one document")
-		listed, err := b.Documents(ctx, store.DocumentFilter{}, store.Page{Limit: 5})
+		listed, err := b.Documents(ctx, store.DocumentFilter{Within: everybody}, store.Page{Limit: 5})
 		require.NoError(t, err)
 		require.Empty(t, listed, "a prepared document is in no list")
 
@@ -515,15 +523,15 @@ func TestDocuments(t *testing.T) {
 			want store.DocumentFilter
 			n    int
 		}{
-			"all":             {store.DocumentFilter{}, 1},
-			"person":          {store.DocumentFilter{PersonID: s.person.ID, ProfileID: s.profile.ID, Serial: d.Serial}, 1},
-			"another":         {store.DocumentFilter{PersonID: "x"}, 0},
-			"active":          {store.DocumentFilter{State: domain.DocumentActive}, 1},
-			"active in time":  {store.DocumentFilter{State: domain.DocumentActive, At: taken.ValidUntil.Add(-time.Microsecond)}, 1},
-			"active too late": {store.DocumentFilter{State: domain.DocumentActive, At: taken.ValidUntil}, 0},
-			"expired early":   {store.DocumentFilter{State: domain.DocumentExpired, At: taken.ValidUntil.Add(-time.Microsecond)}, 0},
-			"expired":         {store.DocumentFilter{State: domain.DocumentExpired, At: taken.ValidUntil}, 1},
-			"canceled":        {store.DocumentFilter{State: domain.DocumentCanceled, At: taken.ValidUntil}, 0},
+			"all":             {store.DocumentFilter{Within: everybody}, 1},
+			"person":          {store.DocumentFilter{Within: everybody, PersonID: s.person.ID, ProfileID: s.profile.ID, Serial: d.Serial}, 1},
+			"another":         {store.DocumentFilter{Within: everybody, PersonID: "x"}, 0},
+			"active":          {store.DocumentFilter{Within: everybody, State: domain.DocumentActive}, 1},
+			"active in time":  {store.DocumentFilter{Within: everybody, State: domain.DocumentActive, At: taken.ValidUntil.Add(-time.Microsecond)}, 1},
+			"active too late": {store.DocumentFilter{Within: everybody, State: domain.DocumentActive, At: taken.ValidUntil}, 0},
+			"expired early":   {store.DocumentFilter{Within: everybody, State: domain.DocumentExpired, At: taken.ValidUntil.Add(-time.Microsecond)}, 0},
+			"expired":         {store.DocumentFilter{Within: everybody, State: domain.DocumentExpired, At: taken.ValidUntil}, 1},
+			"canceled":        {store.DocumentFilter{Within: everybody, State: domain.DocumentCanceled, At: taken.ValidUntil}, 0},
 		} {
 			listed, err := b.Documents(ctx, c.want, store.Page{Limit: 5})
 			require.NoError(t, err, name)
@@ -533,8 +541,8 @@ func TestDocuments(t *testing.T) {
 		live, err := b.LiveDocuments(ctx, s.person.ID)
 		require.NoError(t, err)
 		require.Equal(t, []domain.Document{taken}, live)
-		require.ErrorIs(t, b.MoveDocument(ctx, d.ID, domain.DocumentDisabled, domain.DocumentActive, now), store.ErrChanged)
-		require.NoError(t, b.MoveDocument(ctx, d.ID, domain.DocumentActive, domain.DocumentCanceled, now))
+		require.ErrorIs(t, b.MoveDocument(ctx, d.ID, domain.DocumentDisabled, domain.DocumentActive, "", now), store.ErrChanged)
+		require.NoError(t, b.MoveDocument(ctx, d.ID, domain.DocumentActive, domain.DocumentCanceled, "", now))
 		live, err = b.LiveDocuments(ctx, s.person.ID)
 		require.NoError(t, err)
 		require.Empty(t, live)
@@ -730,6 +738,9 @@ func TestAccounts(t *testing.T) {
 	})
 }
 
+// everybody is the reach of scope all.
+var everybody = domain.Within{All: true}
+
 func TestRolesAndGrants(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b backend) {
 		ctx := t.Context()
@@ -753,10 +764,11 @@ func TestRolesAndGrants(t *testing.T) {
 					{RoleID: reader.ID, Scope: domain.ScopeAll}})
 			}))
 		}
-		grants, err := b.Grants(ctx, a.ID)
+		caller, err := b.Caller(ctx, a.ID)
 		require.NoError(t, err)
-		require.Equal(t, map[domain.Permission]domain.Scope{domain.PermRequest: domain.ScopeSelf, domain.PermPeopleRead: domain.ScopeAll,
-			domain.PermApprove: domain.ScopeAll}, grants, "the widest scope counts")
+		require.Equal(t, domain.Caller{AccountID: a.ID, Roles: []string{clerk.ID, reader.ID}, Grants: map[domain.Permission]domain.Scope{
+			domain.PermRequest: domain.ScopeSelf, domain.PermPeopleRead: domain.ScopeAll, domain.PermApprove: domain.ScopeAll}}, caller,
+			"the widest scope counts")
 		approvers, err := b.Approvers(ctx)
 		require.NoError(t, err)
 		require.Equal(t, []domain.Account{a}, approvers)
@@ -873,7 +885,7 @@ func TestLookUpsOfWhatIsNotThere(t *testing.T) {
 			} {
 				require.ErrorIs(t, read(), store.ErrNotFound, "%s %q", name, missing)
 			}
-			rs, err := b.Requests(ctx, store.RequestFilter{PersonID: missing + "x"}, store.Page{Limit: 1})
+			rs, err := b.Requests(ctx, store.RequestFilter{Within: everybody, PersonID: missing + "x"}, store.Page{Limit: 1})
 			require.NoError(t, err)
 			require.Empty(t, rs)
 		}

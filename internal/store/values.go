@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,27 @@ func (t *Time) Scan(v any) error {
 	default:
 		return fmt.Errorf("read time: unexpected %T", v)
 	}
+	return nil
+}
+
+// OptionalID is an id that may be missing; the empty one is NULL.
+type OptionalID string
+
+// Value implements driver.Valuer.
+func (o OptionalID) Value() (driver.Value, error) {
+	if o == "" {
+		return nil, nil
+	}
+	return string(o), nil
+}
+
+// Scan implements sql.Scanner.
+func (o *OptionalID) Scan(v any) error {
+	var s sql.NullString
+	if err := s.Scan(v); err != nil {
+		return fmt.Errorf("read id: %w", err)
+	}
+	*o = OptionalID(s.String)
 	return nil
 }
 

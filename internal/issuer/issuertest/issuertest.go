@@ -177,9 +177,9 @@ func (f *Fixture) Caller(t testing.TB, name, personID string, grants Grants) dom
 
 func (f *Fixture) caller(t testing.TB, a domain.Account) domain.Caller {
 	t.Helper()
-	grants, err := f.Store.Grants(t.Context(), a.ID)
-	check(t, "load grants", err)
-	return domain.Caller{AccountID: a.ID, PersonID: a.PersonID, Grants: grants}
+	c, err := f.Store.Caller(t.Context(), a.ID)
+	check(t, "load caller", err)
+	return c
 }
 
 // Token makes a bearer token of the caller's account: an API key.
