@@ -68,6 +68,11 @@ func (i *issuer) Reconcile(ctx context.Context, start func(context.Context, stri
 	return 1, start(ctx, "r9")
 }
 
+func (i *issuer) SendNotices(context.Context) (int, error) {
+	_, err := i.answer("send notices")
+	return 7, err
+}
+
 // The fixed answer to everything about a cancellation.
 var ended = messages.CancellationSnapshot{State: domain.CancellationApproved}
 
@@ -92,6 +97,7 @@ type stage struct {
 	issuer  *issuer
 	a       *activities.Issuance
 	c       *activities.Cancellation
+	n       *activities.Notices
 	log     bytes.Buffer
 	started []string
 }
@@ -108,6 +114,8 @@ func newStage(i *issuer) *stage {
 	s.env.RegisterActivity(s.a)
 	s.c = activities.NewCancellation(i, slog.New(slog.NewTextHandler(&s.log, nil)))
 	s.env.RegisterActivity(s.c)
+	s.n = activities.NewNotices(i, slog.New(slog.NewTextHandler(&s.log, nil)))
+	s.env.RegisterActivity(s.n)
 	return s
 }
 
@@ -130,6 +138,7 @@ func (s *stage) each() []struct {
 		{s.a.Notify, []any{messages.NotifyInput{RequestID: "r1", Generation: 3}}, "notify r1 3"},
 		{s.a.RemindApprovers, []any{messages.ReminderInput{RequestID: "r1", N: 2}}, "remind r1 2"},
 		{s.a.Reconcile, nil, "reconcile"},
+		{s.n.SendNotices, nil, "send notices"},
 		{s.c.BeginCancellation, []any{"c1"}, "begin cancellation c1"},
 		{s.c.ApplyCancellation, []any{messages.CancellationActRef{CancellationID: "c1", ActID: "a1"}}, "apply cancellation c1 a1"},
 		{s.c.ExpireCancellation, []any{"c1"}, "expire cancellation c1"},
@@ -144,6 +153,12 @@ func TestActivitiesAskTheIssuer(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.asks, s.issuer.asked)
 			if !value.HasValue() {
+				return
+			}
+			if c.asks == "send notices" {
+				var result messages.NoticesResult
+				require.NoError(t, value.Get(&result))
+				require.Equal(t, messages.NoticesResult{Sent: 7}, result)
 				return
 			}
 			if c.asks == "reconcile" {

@@ -29,6 +29,7 @@ type Registry interface {
 type Activities struct {
 	Issuance     *activities.Issuance
 	Cancellation *activities.Cancellation
+	Notices      *activities.Notices
 }
 
 // RegisterRequests binds the workflows and the activities of the requests queue.
@@ -36,8 +37,10 @@ func RegisterRequests(r Registry, a Activities) {
 	r.RegisterWorkflowWithOptions(workflows.Issuance, workflow.RegisterOptions{Name: messages.WorkflowIssuance})
 	r.RegisterWorkflowWithOptions(workflows.Cancellation, workflow.RegisterOptions{Name: messages.WorkflowCancellation})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.WorkflowReconcile})
+	r.RegisterWorkflowWithOptions(workflows.Notices, workflow.RegisterOptions{Name: messages.WorkflowNotices})
 	r.RegisterActivity(a.Issuance)
 	r.RegisterActivity(a.Cancellation)
+	r.RegisterActivity(a.Notices)
 }
 
 // RegisterSigning binds the activities of the signing queue.

@@ -52,6 +52,8 @@ func (i *issuer) Sign(context.Context, messages.ActRef) (messages.Snapshot, erro
 func (i *issuer) Notify(context.Context, string, int) error          { return nil }
 func (i *issuer) RemindApprovers(context.Context, string, int) error { return nil }
 
+func (i *issuer) SendNotices(context.Context) (int, error) { return 0, nil }
+
 func (i *issuer) BeginCancellation(context.Context, string) (messages.CancellationSnapshot, error) {
 	return messages.CancellationSnapshot{State: domain.CancellationAwaitingApproval}, nil
 }
@@ -74,7 +76,8 @@ func start(t *testing.T, address string, i *issuer) (*engine.Engine, *worker.Wor
 		HostPort: address, Namespace: "default", PayloadKeys: [][]byte{make([]byte, 32)}, Logger: quiet, CallTimeout: 2 * time.Second,
 	})
 	require.NoError(t, err)
-	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet)}
+	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet),
+		Notices: activities.NewNotices(i, quiet)}
 	w := worker.New(e, acts, quiet, worker.Options{StopTimeout: 10 * time.Second})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -576,3 +576,17 @@ func TestReconcileWithoutEngine(t *testing.T) {
 	require.Error(t, env.GetWorkflowError())
 	require.Equal(t, 2, issuer.called("Reconcile"), "the schedule comes again soon, so the tries are few")
 }
+
+func TestNotices(t *testing.T) {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(quiet))
+	env := suite.NewTestWorkflowEnvironment()
+	issuer := newFakeIssuer(env.Now)
+	worker.RegisterRequests(env, bind(issuer, func(context.Context, string) error { return nil }))
+	env.ExecuteWorkflow(workflows.Notices)
+	require.NoError(t, env.GetWorkflowError())
+	var result messages.NoticesResult
+	require.NoError(t, env.GetWorkflowResult(&result))
+	require.Equal(t, messages.NoticesResult{Sent: 1}, result)
+	require.Equal(t, 1, issuer.called("SendNotices"), "the schedule comes again soon, so there is one try")
+}

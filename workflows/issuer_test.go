@@ -18,7 +18,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // bind gives the activities of both issuers; start may be nil where nothing is reconciled.
 func bind(issuer *fakeIssuer, start func(context.Context, string) error) worker.Activities {
 	return worker.Activities{Issuance: activities.NewIssuance(issuer, start, quiet),
-		Cancellation: activities.NewCancellation(&issuer.cancellations, quiet)}
+		Cancellation: activities.NewCancellation(&issuer.cancellations, quiet), Notices: activities.NewNotices(issuer, quiet)}
 }
 
 // errDown stands for a database or a mail server that does not answer.
@@ -210,6 +210,14 @@ func (f *fakeIssuer) RemindApprovers(ctx context.Context, requestID string, n in
 		f.reminded = append(f.reminded, n)
 	}
 	return err
+}
+
+func (f *fakeIssuer) SendNotices(context.Context) (int, error) {
+	f.entered("SendNotices")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls["SendNotices"]++
+	return f.calls["SendNotices"], nil
 }
 
 func (f *fakeIssuer) Reconcile(ctx context.Context, start func(context.Context, string) error) (int, error) {

@@ -85,6 +85,10 @@ func (s *server) samples(t testing.TB) map[string]sample {
 		"list-cancellation-reviews": {method: http.MethodGet, path: "/v1/cancellation-reviews", needs: domain.PermApprove},
 		"get-settings":              {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
 		"change-settings":           {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
+		"list-notifications": {method: http.MethodGet, path: "/v1/notifications", needs: domain.PermReports},
+		"list-templates":     {method: http.MethodGet, path: "/v1/templates", needs: domain.PermSettings},
+		"preview-message": {method: http.MethodPost, path: "/v1/templates/preview", body: map[string]any{"kind": "cancellation"},
+			needs: domain.PermSettings},
 		"list-audit":                {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
 		"verify-audit":              {method: http.MethodGet, path: "/v1/audit/verification", needs: domain.PermAudit},
 	}

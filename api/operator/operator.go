@@ -53,6 +53,7 @@ func Register(api huma.API, d Deps) {
 	o.documents()
 	o.copies()
 	o.cancellations()
+	o.notifications()
 	o.settings()
 	o.audit()
 }
@@ -67,6 +68,7 @@ func Tags() []*huma.Tag {
 		{Name: tagRequests, Description: "Requests, approval and collection"},
 		{Name: tagDocuments, Description: "Issued documents"},
 		{Name: tagCancellations, Description: "Cancellations that need another operator's approval"},
+		{Name: tagNotifications, Description: "Messages to holders and approvers"},
 		{Name: tagSettings, Description: "Settings in force"},
 		{Name: tagAudit, Description: "The append-only audit"},
 	}
@@ -80,6 +82,7 @@ const (
 	tagRequests      = "Requests"
 	tagDocuments     = "Documents"
 	tagCancellations = "Cancellations"
+	tagNotifications = "Notifications"
 	tagSettings      = "Settings"
 	tagAudit         = "Audit"
 )

@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newStandalone(), newAPI(), newWorker(), newMigrate(), newSecret(), newWallet(), newVerify(), newAudit(), newOpenAPI(),
-		newDemo(), newBench())
+		newDemo(), newBench(), newTemplates(), newFormat())
 	return root
 }
 

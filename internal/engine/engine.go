@@ -29,8 +29,16 @@ const (
 	defaultCallTimeout = 5 * time.Second
 	defaultActTimeout  = 30 * time.Second
 	longestAsk         = 3 * time.Second
-	reconcileEvery     = 15 * time.Second
 )
+
+// schedules are the workflows that run again and again. The next run of each finds whatever a missed one would have found.
+var schedules = []struct {
+	id, workflow string
+	every        time.Duration
+}{
+	{messages.ScheduleReconcile, messages.WorkflowReconcile, 15 * time.Second},
+	{messages.ScheduleNotices, messages.WorkflowNotices, 10 * time.Second},
+}
 
 // Options say how to reach Temporal.
 type Options struct {
@@ -218,24 +226,33 @@ func (e *Engine) Lock(ctx context.Context, requestID string) error {
 func (e *Engine) EnsureSchedules(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.callTimeout)
 	defer cancel()
-	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: reconcileEvery}}}
+	for _, s := range schedules {
+		if err := e.ensureSchedule(ctx, s.id, s.workflow, s.every); err != nil {
+			return e.unavailable(ctx, "ensure schedules", err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) ensureSchedule(ctx context.Context, id, workflow string, every time.Duration) error {
+	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
 	_, err := e.client.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID:   messages.ScheduleReconcile,
+		ID:   id,
 		Spec: spec,
 		Action: &client.ScheduleWorkflowAction{
-			ID:                       messages.ScheduleReconcile,
-			Workflow:                 messages.WorkflowReconcile,
+			ID:                       id,
+			Workflow:                 workflow,
 			TaskQueue:                messages.QueueRequests,
 			WorkflowExecutionTimeout: 5 * time.Minute,
 		},
 		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		CatchupWindow: time.Minute, // the next run finds whatever a missed one would have found
+		CatchupWindow: time.Minute,
 	})
 	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		err = e.client.ScheduleClient().GetHandle(ctx, messages.ScheduleReconcile).Update(ctx, client.ScheduleUpdateOptions{
+		err = e.client.ScheduleClient().GetHandle(ctx, id).Update(ctx, client.ScheduleUpdateOptions{
 			DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 				schedule := in.Description.Schedule
-				if now := schedule.Spec.Intervals; len(now) == 1 && now[0].Every == reconcileEvery {
+				if now := schedule.Spec.Intervals; len(now) == 1 && now[0].Every == every {
 					return nil, temporal.ErrSkipScheduleUpdate
 				}
 				schedule.Spec = &spec
@@ -243,10 +260,7 @@ func (e *Engine) EnsureSchedules(ctx context.Context) error {
 			},
 		})
 	}
-	if err != nil {
-		return e.unavailable(ctx, "ensure schedules", err)
-	}
-	return nil
+	return err
 }
 
 // unavailable logs what went wrong and gives the error for callers, who learn only that they may try again.

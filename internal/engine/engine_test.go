@@ -72,6 +72,11 @@ func (i *issuer) Reconcile(ctx context.Context, start func(context.Context, stri
 	return 1, start(ctx, "reconciled")
 }
 
+func (i *issuer) SendNotices(context.Context) (int, error) {
+	i.count("SendNotices")
+	return 0, nil
+}
+
 func (i *issuer) Expire(context.Context, string) (messages.Snapshot, error) {
 	return messages.Snapshot{State: domain.RequestExpired}, nil
 }
@@ -110,7 +115,8 @@ func newEngine(t *testing.T, actTimeout time.Duration) (*engine.Engine, *issuer)
 		sign:       func(context.Context, messages.ActRef) (messages.Snapshot, error) { return issued, nil },
 		reconciled: make(chan struct{}, 1),
 	}
-	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet)}
+	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet),
+		Notices: activities.NewNotices(i, quiet)}
 	workers := worker.New(e, acts, quiet, worker.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -319,6 +325,12 @@ func TestSchedules(t *testing.T) {
 	require.Equal(t, time.Hour, every())
 	require.NoError(t, e.EnsureSchedules(t.Context()))
 	require.Equal(t, 15*time.Second, every())
+
+	other, err := e.Client().ScheduleClient().GetHandle(t.Context(), messages.ScheduleNotices).Describe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 10*time.Second, other.Schedule.Spec.Intervals[0].Every)
+	require.NoError(t, e.Client().ScheduleClient().GetHandle(t.Context(), messages.ScheduleNotices).Trigger(t.Context(), client.ScheduleTriggerOptions{}))
+	require.Eventually(t, func() bool { return i.called("SendNotices") > 0 }, 20*time.Second, 10*time.Millisecond)
 
 	require.NoError(t, schedule.Trigger(t.Context(), client.ScheduleTriggerOptions{}))
 	select {

@@ -312,6 +312,11 @@ func (is *Issuer) moveRequest(ctx context.Context, seen domain.Request, caller d
 		if err := tx.MoveRequest(ctx, next, r.State, r.Generation); err != nil {
 			return fmt.Errorf("move request: %w", err)
 		}
+		if r.State.Open() && !next.State.Open() {
+			if err := is.queueEnd(ctx, tx, next); err != nil {
+				return err
+			}
+		}
 		e := is.transition(caller, action, next, r.State)
 		e.Reason = reason
 		return tx.AppendAudit(ctx, e)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"slices"
 	"sync"
@@ -50,6 +51,7 @@ type authority struct {
 	keys  keys.Manager
 	rand  io.Reader
 	now   func() time.Time
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	root    signer   // cached
@@ -65,7 +67,7 @@ type signer struct {
 }
 
 func newAuthority(cfg AuthorityConfig, d Deps) *authority {
-	return &authority{cfg: cfg, store: d.Store, keys: d.Keys, rand: d.Rand, now: d.Now}
+	return &authority{cfg: cfg, store: d.Store, keys: d.Keys, rand: d.Rand, now: d.Now, log: d.Log}
 }
 
 // maxLifetimeDays is the longest lifetime that a fresh document signer certificate can cover, in whole days.
@@ -184,13 +186,15 @@ func (a *authority) usable(c store.Certificate) bool {
 	return c.RevokedAt.IsZero() && !now.Before(c.NotBefore.Time) && now.Before(c.NotAfter.Time)
 }
 
-// load reads the usable certificates of a kind, longest valid first.
+// load reads the usable certificates of a kind, longest valid first. A signer whose key cannot be opened is left out as long as there is another
+// one: one broken file does not stop all signing. An IACA is never left out, or a second one would be made.
 func (a *authority) load(ctx context.Context, kind store.CertificateKind) ([]signer, error) {
 	rows, err := a.store.Certificates(ctx, kind)
 	if err != nil {
 		return nil, fmt.Errorf("load certificates: %w", err)
 	}
 	var out []signer
+	var broken error
 	for _, r := range rows {
 		if !a.usable(r) {
 			continue
@@ -201,9 +205,17 @@ func (a *authority) load(ctx context.Context, kind store.CertificateKind) ([]sig
 		}
 		key, err := a.keys.Open(ctx, r.KeyID)
 		if err != nil {
-			return nil, fmt.Errorf("open key of certificate %s: %w", r.ID, err)
+			broken = fmt.Errorf("open key of certificate %s: %w", r.ID, err)
+			if kind == store.CertificateIACA {
+				return nil, broken
+			}
+			a.log.ErrorContext(ctx, "a signer is left out", "certificate_id", r.ID, "error", broken)
+			continue
 		}
 		out = append(out, signer{id: r.ID, cert: cert, key: key})
+	}
+	if len(out) == 0 && broken != nil {
+		return nil, broken
 	}
 	return out, nil
 }

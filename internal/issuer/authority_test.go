@@ -310,3 +310,61 @@ func TestRevokedSigner(t *testing.T) {
 		require.Equal(t, serial, crl.RevokedCertificateEntries[0].SerialNumber)
 	})
 }
+
+// lostKeys cannot open the keys that a test names.
+type lostKeys struct {
+	keys.Manager
+	lost map[string]bool
+}
+
+func (l *lostKeys) Open(ctx context.Context, id string) (crypto.Signer, error) {
+	if l.lost[id] {
+		return nil, errors.New("the key file is broken")
+	}
+	return l.Manager.Open(ctx, id)
+}
+
+// One key that cannot be opened does not stop the others; but nothing is made in place of an IACA, or of signers that are all lost.
+func TestLostKeys(t *testing.T) {
+	ctx := t.Context()
+	manager := &lostKeys{lost: map[string]bool{}}
+	f := issuertest.New(t, issuertest.Options{Keys: func(m keys.Manager) keys.Manager {
+		manager.Manager = m
+		return manager
+	}})
+	person := f.Person(t)
+	usual := f.Profile(t, "usual")
+	longest := f.Profile(t, "longest", func(o *domain.ProfileOptions) { o.LifetimeDays = 456 })
+	_, signed := issue(t, f, person, usual, 1)
+	first := signerOf(t, signed[0])
+	f.Clock.Advance(48 * time.Hour)
+	_, signed = issue(t, f, person, longest, 1)
+	second := signerOf(t, signed[0])
+	require.NotEqual(t, first, second)
+	signers, err := f.Store.Certificates(ctx, store.CertificateDS)
+	require.NoError(t, err)
+	require.Len(t, signers, 2)
+
+	for _, c := range signers {
+		if cert, err := x509.ParseCertificate(c.DER); err == nil && cert.SerialNumber.Cmp(second) == 0 {
+			manager.lost[c.KeyID] = true
+		}
+	}
+	f.Clock.Advance(time.Minute)
+	_, signed = issue(t, f, person, usual, 1)
+	require.Equal(t, first, signerOf(t, signed[0]))
+	require.Contains(t, f.Logs.String(), "a signer is left out")
+
+	for _, c := range signers {
+		manager.lost[c.KeyID] = true
+	}
+	f.Clock.Advance(time.Minute)
+	require.ErrorContains(t, f.Issuer.EnsureAuthority(ctx), "open key")
+	roots, err := f.Store.Certificates(ctx, store.CertificateIACA)
+	require.NoError(t, err)
+	manager.lost = map[string]bool{roots[0].KeyID: true}
+	require.ErrorContains(t, f.Issuer.EnsureAuthority(ctx), "open key")
+	again, err := f.Store.Certificates(ctx, store.CertificateIACA)
+	require.NoError(t, err)
+	require.Len(t, again, 1)
+}

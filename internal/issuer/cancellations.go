@@ -334,6 +334,9 @@ func (is *Issuer) ApplyCancellation(ctx context.Context, ref messages.Cancellati
 			if _, err := is.moveDocument(ctx, tx, d, domain.DocumentCanceled, ""); err != nil {
 				return err
 			}
+			if err := is.queueCancellation(ctx, tx, d, c.Reason); err != nil {
+				return err
+			}
 			e := is.documentEntry(caller, "document.cancel", d, domain.DocumentCanceled)
 			e.Reason, e.Notes = string(c.Reason), c.Notes
 			entries = append(entries, e)

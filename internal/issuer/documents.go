@@ -235,15 +235,12 @@ func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id s
 	if err := documentAllowed(is.asOfNow(d), profile, "", act); err != nil {
 		return DocumentView{}, err
 	}
-	to, _ := act.Target(d.State)
 	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
-		ended, err := is.moveDocument(ctx, tx, d, to, domain.DisabledByOperator)
+		entries, err := is.changeDocument(ctx, tx, caller, d, documentChange{act: act, reason: reason, notes: notes})
 		if err != nil {
 			return err
 		}
-		e := is.documentEntry(caller, "document."+string(act), d, to)
-		e.Reason, e.Notes = string(reason), notes
-		return tx.AppendAudit(ctx, append([]domain.AuditEntry{e}, ended...)...)
+		return tx.AppendAudit(ctx, entries...)
 	})
 	if errors.Is(err, store.ErrChanged) {
 		return DocumentView{}, domain.Errorf(domain.CodeConflict, "the document was changed meanwhile; read it again")
@@ -255,6 +252,33 @@ func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id s
 		return DocumentView{}, fmt.Errorf("load document: %w", err)
 	}
 	return is.viewDocument(ctx, caller, d)
+}
+
+// documentChange is what an operator does to a document, and why.
+type documentChange struct {
+	act     domain.DocumentAct
+	reason  domain.CancelReason
+	notes   string
+	channel string // of the audit entry
+}
+
+// changeDocument is the part in the transaction of a change that the rules allow. It gives the entries for the audit; store.ErrChanged when the
+// document is not in the state of d any more.
+func (is *Issuer) changeDocument(ctx context.Context, tx *store.Tx, caller domain.Caller, d domain.Document, c documentChange) (
+	[]domain.AuditEntry, error) {
+	to, _ := c.act.Target(d.State)
+	ended, err := is.moveDocument(ctx, tx, d, to, domain.DisabledByOperator)
+	if err != nil {
+		return nil, err
+	}
+	if to == domain.DocumentCanceled {
+		if err := is.queueCancellation(ctx, tx, d, c.reason); err != nil {
+			return nil, err
+		}
+	}
+	e := is.documentEntry(caller, "document."+string(c.act), d, to)
+	e.Channel, e.Reason, e.Notes = c.channel, string(c.reason), c.notes
+	return append([]domain.AuditEntry{e}, ended...), nil
 }
 
 func checkReason(act domain.DocumentAct, reason domain.CancelReason, notes string) error {

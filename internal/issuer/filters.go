@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"github.com/mdocket/mdocket/internal/format"
+	"github.com/mdocket/mdocket/internal/notify"
 	"github.com/mdocket/mdocket/internal/store"
 )
 
@@ -23,6 +24,14 @@ type (
 	Message = store.Message
 	// MessageAttempt is one try to send a message.
 	MessageAttempt = store.MessageAttempt
+	// MessageFilter narrows a list of messages; empty fields do not.
+	MessageFilter = store.MessageFilter
+	// MessageState says whether a message went out.
+	MessageState = store.MessageState
+	// MessageTemplate is a template file in use.
+	MessageTemplate = notify.TemplateFile
+	// MessageText is a message as it would be sent.
+	MessageText = notify.Rendered
 	// DocumentFormat is one version of a document format.
 	DocumentFormat = format.Format
 )

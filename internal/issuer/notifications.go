@@ -33,21 +33,28 @@ func (is *Issuer) Notify(ctx context.Context, requestID string, generation int) 
 	if len(pending) == 0 {
 		return nil
 	}
-	person, err := is.Store.Person(ctx, r.PersonID)
-	if err != nil {
-		return fmt.Errorf("load person: %w", err)
-	}
-	profile, err := is.loadProfile(ctx, r.ProfileID)
+	settings, err := loadSettings(ctx, is.Store.Queries)
 	if err != nil {
 		return err
 	}
-	settings, err := loadSettings(ctx, is.Store.Queries)
+	about, err := is.aboutMessage(ctx, pending[0])
 	if err != nil {
 		return err
 	}
 	unsent := false
 	for _, m := range pending {
-		if err := is.sendToHolder(ctx, r, person, profile, settings, m); err != nil {
+		data, err := is.content(ctx, m, about)
+		if err == nil {
+			err = is.deliver(ctx, m, addressOf(about.person, m.Channel), is.language(about.person.Language), data, settings)
+		}
+		switch {
+		case errors.Is(err, errUnsent):
+			unsent = true
+		case errors.Is(err, errPointless):
+			err = is.endNotice(ctx, m, store.MessageReplaced)
+			unsent = unsent || err != nil
+		case err != nil:
+			is.Log.ErrorContext(ctx, "message not sent", "message_id", m.ID, "error", err)
 			unsent = true
 		}
 		if ctx.Err() != nil {
@@ -60,36 +67,92 @@ func (is *Issuer) Notify(ctx context.Context, requestID string, generation int) 
 	return nil
 }
 
-// sendToHolder sends one message and records the attempt; the error is only whether it should be tried again.
-func (is *Issuer) sendToHolder(ctx context.Context, r domain.Request, person domain.Person, profile domain.Profile, s domain.Settings,
-	m store.Message) error {
-	data, err := is.content(r, person, profile, m.Kind)
-	if err != nil {
-		return err
-	}
-	to := person.Email
-	if m.Channel == domain.ChannelSMS {
-		to = person.Mobile
-	}
-	return is.deliver(ctx, m, to, is.language(person.Language), data, s)
+// about is what a message's content is made from.
+type about struct {
+	person   domain.Person
+	profile  domain.Profile  // of the request or document; zero when the message is about neither
+	request  domain.Request  // zero when the message is about none
+	document domain.Document // likewise
 }
 
-func (is *Issuer) content(r domain.Request, person domain.Person, profile domain.Profile, kind domain.MessageKind) (notify.Data, error) {
-	switch kind {
+// aboutMessage loads what a message is about, as it is now.
+func (is *Issuer) aboutMessage(ctx context.Context, m store.Message) (about, error) {
+	var a about
+	var err error
+	if a.person, err = is.Store.Person(ctx, m.PersonID); err != nil {
+		return a, fmt.Errorf("load person: %w", err)
+	}
+	profileID := ""
+	if m.RequestID != "" {
+		if a.request, err = is.Store.Request(ctx, string(m.RequestID)); err != nil {
+			return a, fmt.Errorf("load request: %w", err)
+		}
+		profileID = a.request.ProfileID
+	}
+	if m.DocumentID != "" {
+		if a.document, err = is.Store.Document(ctx, m.DocumentID); err != nil {
+			return a, fmt.Errorf("load document: %w", err)
+		}
+		profileID = a.document.ProfileID
+	}
+	if profileID != "" {
+		a.profile, err = is.loadProfile(ctx, profileID)
+	}
+	return a, err
+}
+
+func addressOf(p domain.Person, channel domain.Channel) string {
+	if channel == domain.ChannelSMS {
+		return p.Mobile
+	}
+	return p.Email
+}
+
+// errPointless says that a message has nothing to tell any more.
+var errPointless = errors.New("the message is pointless now")
+
+// content makes what a message to the holder says.
+func (is *Issuer) content(ctx context.Context, m store.Message, a about) (notify.Data, error) {
+	if !a.person.ErasedAt.IsZero() || addressOf(a.person, m.Channel) == "" {
+		return nil, errPointless
+	}
+	server, name, document := is.cfg.ServerName, a.person.GivenName, a.profile.Options.DisplayName
+	switch m.Kind {
 	case domain.MessageCollectionLink:
-		link, err := is.CollectionLink(r)
+		link, err := is.CollectionLink(a.request)
 		if err != nil {
 			return nil, err
 		}
-		return notify.CollectionLink{ServerName: is.cfg.ServerName, GivenName: person.GivenName, DocumentName: profile.Options.DisplayName,
-			Link: link, Deadline: r.CollectionDeadline.UTC()}, nil
+		return notify.CollectionLink{ServerName: server, GivenName: name, DocumentName: document, Link: link,
+			Deadline: a.request.CollectionDeadline.UTC()}, nil
 	case domain.MessageAuthenticationCode:
-		return notify.AuthenticationCode{ServerName: is.cfg.ServerName, DocumentName: profile.Options.DisplayName, Code: is.code(r),
-			ValidUntil: r.CodeExpiresAt.UTC()}, nil
-	case domain.MessageApprovalReminder, domain.MessageLogonCode, domain.MessageOutcomeSuccess, domain.MessageOutcomeFailure,
-		domain.MessageReprovision, domain.MessageExpiryReminder, domain.MessageCancellation:
+		return notify.AuthenticationCode{ServerName: server, DocumentName: document, Code: is.code(a.request),
+			ValidUntil: a.request.CodeExpiresAt.UTC()}, nil
+	case domain.MessageLogonCode:
+		code, expires, ok, err := is.currentLogonCode(ctx, is.Store.Queries, a.person.ID)
+		if err == nil && !ok {
+			err = errPointless
+		}
+		return notify.LogonCode{ServerName: server, LogonName: a.person.LogonName, Code: code, ValidUntil: expires.UTC()}, err
+	case domain.MessageOutcomeSuccess:
+		return notify.OutcomeSuccess{ServerName: server, GivenName: name, DocumentName: document, ValidUntil: a.document.ValidUntil.UTC()}, nil
+	case domain.MessageOutcomeFailure:
+		return notify.OutcomeFailure{ServerName: server, GivenName: name, DocumentName: document, Cause: notify.FailureCause(m.Cause)}, nil
+	case domain.MessageReprovision:
+		return notify.Reprovision{ServerName: server, GivenName: name, DocumentName: document}, nil
+	case domain.MessageExpiryReminder:
+		left := a.document.ValidUntil.Sub(is.Now())
+		if left < 0 || !a.document.State.Live() {
+			return nil, errPointless
+		}
+		return notify.ExpiryReminder{ServerName: server, GivenName: name, DocumentName: document, ValidUntil: a.document.ValidUntil.UTC(),
+			DaysLeft: int(left / (24 * time.Hour))}, nil
+	case domain.MessageCancellation:
+		return notify.Cancellation{ServerName: server, GivenName: name, DocumentName: document, CanceledAt: m.CreatedAt.UTC(),
+			Cause: notify.CancelCause(m.Cause)}, nil
+	case domain.MessageApprovalReminder:
 	}
-	return nil, fmt.Errorf("make message: %s does not go to the holder", kind)
+	return nil, fmt.Errorf("make message: %s does not go to the holder", m.Kind)
 }
 
 // deliver renders and sends one message and records the outcome.
@@ -257,7 +320,16 @@ func (is *Issuer) RequestMessages(ctx context.Context, caller domain.Caller, id 
 	if err != nil {
 		return nil, fmt.Errorf("load messages: %w", err)
 	}
-	attempts, err := is.Store.MessageAttempts(ctx, id)
+	return is.withAttempts(ctx, all)
+}
+
+// withAttempts adds every try to send to messages.
+func (is *Issuer) withAttempts(ctx context.Context, all []store.Message) ([]SentMessage, error) {
+	ids := make([]string, len(all))
+	for i, m := range all {
+		ids[i] = m.ID
+	}
+	attempts, err := is.Store.AttemptsOf(ctx, ids...)
 	if err != nil {
 		return nil, fmt.Errorf("load attempts: %w", err)
 	}

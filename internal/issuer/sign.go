@@ -347,6 +347,9 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 		if err := tx.ReplaceMessages(ctx, next.ID, now); err != nil {
 			return fmt.Errorf("drop messages: %w", err)
 		}
+		if err := is.queueOutcome(ctx, tx, next, w.el.profile, w.el.person); err != nil {
+			return err
+		}
 		if err := tx.MarkActApplied(ctx, w.act.ID); err != nil {
 			return fmt.Errorf("mark act: %w", err)
 		}

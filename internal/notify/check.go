@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"errors"
+	"html"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,7 +19,7 @@ func parseAndCheck(name templateName, source string) (executor, []*TemplateProbl
 	if err != nil {
 		return template, []*TemplateProblem{problemOf(name, err)}
 	}
-	checker := &treeChecker{name: name}
+	checker := &treeChecker{name: name, fields: name.kind.Fields(), words: kinds[name.kind].words}
 	checker.check(syntax)
 	if len(checker.problems) > 0 {
 		return template, checker.problems
@@ -41,6 +43,8 @@ func problemOf(name templateName, err error) *TemplateProblem {
 // treeChecker goes through a syntax tree, so that branches which the samples do not take are checked too.
 type treeChecker struct {
 	name     templateName
+	fields   []string
+	words    map[string][]string
 	tree     *parse.Tree
 	problems []*TemplateProblem
 }
@@ -79,7 +83,9 @@ func (c *treeChecker) list(list *parse.ListNode, within bool) {
 	}
 	for _, node := range list.Nodes {
 		switch node := node.(type) {
-		case *parse.TextNode, *parse.CommentNode:
+		case *parse.CommentNode:
+		case *parse.TextNode:
+			c.text(node)
 		case *parse.ActionNode:
 			c.pipe(node.Pipe, within)
 		case *parse.IfNode:
@@ -106,12 +112,76 @@ func (c *treeChecker) pipe(pipe *parse.PipeNode, within bool) {
 		for _, argument := range command.Args {
 			c.argument(argument, within)
 		}
+		c.comparison(command)
 	}
 }
 
+// comparison holds enumerated fields to comparisons with words that exist: a misspelt word would silently never be true, and a
+// word by itself is in no language.
+func (c *treeChecker) comparison(command *parse.CommandNode) {
+	function, _ := command.Args[0].(*parse.IdentifierNode)
+	compares := function != nil && (function.Ident == "eq" || function.Ident == "ne")
+	for _, argument := range command.Args {
+		field := fieldOf(argument)
+		known, enumerated := c.words[field]
+		if !enumerated {
+			continue
+		}
+		if !compares {
+			c.report(argument, "."+field+` is not for readers: write a text for each, as in {{if eq .`+field+` "`+known[0]+`"}}`)
+			continue
+		}
+		for _, other := range command.Args[1:] {
+			if word, ok := other.(*parse.StringNode); ok && !slices.Contains(known, word.Text) {
+				c.report(word, "."+field+" is never "+word.Quoted+", known are "+strings.Join(known, ", "))
+			}
+		}
+	}
+}
+
+// fieldOf gives the name of the field that a node is, if it is one.
+func fieldOf(node parse.Node) string {
+	switch node := node.(type) {
+	case *parse.FieldNode:
+		return node.Ident[0]
+	case *parse.VariableNode:
+		if node.Ident[0] == "$" && len(node.Ident) > 1 {
+			return node.Ident[1]
+		}
+	default:
+	}
+	return ""
+}
+
+var (
+	// linkPattern finds what mail programs make into links.
+	linkPattern = regexp.MustCompile(`(?i)://|\bwww\.`)
+	// schemaPattern finds where HTML names its own schemas by addresses.
+	schemaPattern = regexp.MustCompile(`(?is)<!doctype[^>]*>|\bxmlns(?::\w+)?\s*=\s*(?:"[^"]*"|'[^']*')`)
+)
+
+// text refuses addresses written out beside a code: whoever gets hold of the message would have all that signing in takes, and
+// readers would learn to follow links beside codes.
+func (c *treeChecker) text(node *parse.TextNode) {
+	if !slices.Contains(c.fields, fieldCode) {
+		return
+	}
+	text := schemaPattern.ReplaceAllStringFunc(string(node.Text), func(schema string) string { return strings.Repeat(" ", len(schema)) })
+	for _, found := range linkPattern.FindAllStringIndex(text, -1) {
+		// A node of its own, for the line is counted from where it begins.
+		c.report(&parse.TextNode{NodeType: parse.NodeText, Pos: node.Pos + parse.Pos(found[0])}, linkBesideCode)
+	}
+}
+
+const linkBesideCode = "no link belongs here: link and code must never be in one message"
+
 func (c *treeChecker) argument(argument parse.Node, within bool) {
 	switch node := argument.(type) {
-	case *parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
+	case *parse.StringNode:
+		if slices.Contains(c.fields, fieldCode) && linkPattern.MatchString(node.Text) {
+			c.report(node, linkBesideCode)
+		}
+	case *parse.NumberNode, *parse.BoolNode, *parse.NilNode:
 	case *parse.FieldNode:
 		if within {
 			c.report(node, "within \"with\" write $."+node.Ident[0])
@@ -140,49 +210,68 @@ func (c *treeChecker) argument(argument parse.Node, within bool) {
 }
 
 func (c *treeChecker) field(node parse.Node, idents []string) {
-	fields := kinds[c.name.kind].fields()
 	switch {
 	case len(idents) == 0:
 		c.report(node, "name a field instead of printing everything")
 	case len(idents) > 1:
 		c.report(node, "a value has no fields")
-	case slices.Contains(fields, idents[0]):
+	case slices.Contains(c.fields, idents[0]):
 	case idents[0] == fieldLink || idents[0] == fieldCode:
 		c.report(node, "."+idents[0]+" does not belong here: link and code must never be in one message")
 	default:
-		c.report(node, "unknown field ."+idents[0]+", known are ."+strings.Join(fields, ", ."))
+		c.report(node, "unknown field ."+idents[0]+", known are ."+strings.Join(c.fields, ", ."))
 	}
 }
 
-// checkSamples renders a template with all samples of its kind and looks at the result.
+// checkSamples renders a template with all samples of its kind and looks at the results.
 func checkSamples(name templateName, template executor) []*TemplateProblem {
-	problem := func(text string) []*TemplateProblem { return []*TemplateProblem{{File: name.file(), Text: text}} }
-	kind := kinds[name.kind]
-	for _, sample := range kind.samples {
-		values, err := sample.values(name.language)
-		if err != nil {
-			return problem("sample: " + err.Error())
+	var problems []*TemplateProblem
+	for _, sample := range kinds[name.kind].samples {
+		var problem *TemplateProblem
+		if values, err := sample.values(name.language); err != nil {
+			problem = &TemplateProblem{File: name.file(), Text: "sample: " + err.Error()}
+		} else if text, err := execute(template, values); err != nil {
+			problem = problemOf(name, err)
+		} else if err := checkText(name, strings.TrimSpace(text), values); err != nil {
+			problem = &TemplateProblem{File: name.file(), Text: err.Error()}
 		}
-		text, err := execute(template, values)
-		if err != nil {
-			return []*TemplateProblem{problemOf(name, err)}
+		if problem != nil && !slices.ContainsFunc(problems, func(p *TemplateProblem) bool { return *p == *problem }) {
+			problems = append(problems, problem)
 		}
-		text = strings.TrimSpace(text)
-		required := values[kind.required]
+	}
+	return problems
+}
+
+// checkText looks at what a template makes of sample values.
+func checkText(name templateName, text string, values map[string]string) error {
+	length := utf8.RuneCountInString(text)
+	if text == "" {
+		return errors.New("renders to nothing")
+	}
+	if name.part == partSubject {
+		for _, field := range privateFields {
+			if value := values[field]; value != "" && strings.Contains(text, value) {
+				return errors.New("subject must not show ." + field + ": notifications show it on locked screens")
+			}
+		}
 		switch {
-		case text == "":
-			return problem("renders to nothing")
-		case name.part == partSubject && hasControl(text):
-			return problem("subject must be one line")
-		case name.part == partSubject && utf8.RuneCountInString(text) > maxSubject:
-			return problem("subject is longer than " + strconv.Itoa(maxSubject) + " characters")
-		case name.part == partSubject && strings.Contains(text, required):
-			return problem("subject must not show ." + kind.required + ": notifications show it on locked screens")
-		case name.part != partSubject && !strings.Contains(text, required):
-			return problem("must always show ." + kind.required)
-		case name.part == partSMS && utf8.RuneCountInString(text) > maxSMS:
-			return problem("SMS is longer than " + strconv.Itoa(maxSMS) + " characters")
+		case hasControl(text):
+			return errors.New("subject must be one line")
+		case length > maxSubject:
+			return errors.New("subject is longer than " + strconv.Itoa(maxSubject) + " characters")
 		}
+		return nil
+	}
+	shown := text
+	if name.part == partHTML {
+		shown = html.UnescapeString(text)
+	}
+	required := kinds[name.kind].required
+	switch {
+	case !strings.Contains(shown, values[required]):
+		return errors.New("must always show ." + required)
+	case name.part == partSMS && length > maxSMS:
+		return errors.New("SMS is longer than " + strconv.Itoa(maxSMS) + " characters")
 	}
 	return nil
 }

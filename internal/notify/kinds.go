@@ -2,12 +2,10 @@ package notify
 
 import (
 	"errors"
+	"fmt"
 	"maps"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 )
 
 // Kind names what a message is about; it is the first part of the template's file name.
@@ -17,72 +15,74 @@ type Kind string
 const (
 	KindCollectionLink     Kind = "collection_link"     // e-mail
 	KindAuthenticationCode Kind = "authentication_code" // e-mail and SMS
+	KindLogonCode          Kind = "logon_code"          // e-mail and SMS
 	KindApprovalReminder   Kind = "approval_reminder"   // e-mail
+	KindOutcomeSuccess     Kind = "outcome_success"     // e-mail
+	KindOutcomeFailure     Kind = "outcome_failure"     // e-mail
+	KindReprovision        Kind = "reprovision"         // e-mail
+	KindExpiryReminder     Kind = "expiry_reminder"     // e-mail
+	KindCancellation       Kind = "cancellation"        // e-mail
 )
 
-// Data is what a message is made from: [CollectionLink], [AuthenticationCode] or [ApprovalReminder].
-type Data interface {
-	kind() Kind
-	// values gives the template's fields, checked and in the forms of a language. Errors hold no data.
-	values(language string) (map[string]string, error)
+// Kinds lists every kind.
+func Kinds() []Kind {
+	return []Kind{KindCollectionLink, KindAuthenticationCode, KindLogonCode, KindApprovalReminder, KindOutcomeSuccess, KindOutcomeFailure,
+		KindReprovision, KindExpiryReminder, KindCancellation}
 }
 
-// CollectionLink tells the holder where to collect the document. It has no place for a code.
-type CollectionLink struct {
-	// ServerName is what the holder knows the issuer by.
-	ServerName string
-	// GivenName is for the salutation and may be empty.
-	GivenName string
-	// DocumentName is the document as people call it.
-	DocumentName string
-	// Link is the https (or http) address of the collection page.
-	Link string
-	// Deadline is shown in its own time zone.
-	Deadline time.Time
-}
+// Parts lists the endings of a kind's template files: "subject.txt", "text.txt", "html.html" of the e-mail and, for kinds that
+// go by SMS too, "sms.txt". An unknown kind has none.
+func (k Kind) Parts() []string { return slices.Clone(kinds[k].parts) }
 
-// AuthenticationCode gives the holder the code to type. It has no place for a link, and its names must not contain one.
-type AuthenticationCode struct {
-	ServerName, DocumentName string
-	// Code is 4 to 12 digits; it is shown in groups, "1234 5678".
-	Code string
-	// ValidUntil is shown in its own time zone.
-	ValidUntil time.Time
-}
-
-// ApprovalReminder tells an approver of a request that waits for a decision.
-type ApprovalReminder struct {
-	ServerName, DocumentName, RequestID string
-	// WaitingSince and Deadline are shown in their own time zones.
-	WaitingSince, Deadline time.Time
-	// ReviewURL is the https (or http) address where approvers decide.
-	ReviewURL string
-}
-
-// Fields that must never meet in one message.
-const (
-	fieldLink = "Link"
-	fieldCode = "Code"
-)
-
-// kindInfo is what the check of templates knows of a kind.
-type kindInfo struct {
-	parts []string
-	// required is the field without which the message has no point.
-	required string
-	// samples cover optional fields set and unset.
-	samples []Data
-}
-
-// fields lists the fields that templates of the kind may use.
-func (i kindInfo) fields() []string {
-	for _, sample := range i.samples {
+// Fields lists, in the order of the alphabet, what the templates of a kind may use. An unknown kind has none.
+func (k Kind) Fields() []string {
+	for _, sample := range kinds[k].samples {
 		if values, err := sample.values(fallbackLanguage); err == nil {
 			return slices.Sorted(maps.Keys(values))
 		}
 	}
 	return nil
 }
+
+// Samples gives made-up data of a kind: first the usual case, then those that take other branches of the templates, such as
+// optional fields unset and every cause. An unknown kind has none.
+func (k Kind) Samples() []Data { return slices.Clone(kinds[k].samples) }
+
+// ErrKind is an unknown kind.
+var ErrKind = errors.New("not a kind of message")
+
+// Preview renders a kind with the first of its [Kind.Samples], as [Templates.Render] does. Errors: [ErrKind].
+func (t *Templates) Preview(language string, kind Kind) (Rendered, error) {
+	samples := kinds[kind].samples
+	if len(samples) == 0 {
+		return Rendered{}, fmt.Errorf("preview message: %w", ErrKind)
+	}
+	return t.Render(language, samples[0])
+}
+
+// kindInfo is what the check of templates knows of a kind.
+type kindInfo struct {
+	parts []string
+	// required is the field without which the message has no point.
+	required string
+	// words are the values of enumerated fields. Templates choose their own words for them, in their own language.
+	words map[string][]string
+	// samples cover every word, and optional fields set and unset.
+	samples []Data
+}
+
+var (
+	emailParts = []string{partSubject, partText, partHTML}
+	allParts   = []string{partSubject, partText, partHTML, partSMS}
+	// privateFields must not be seen on a locked screen, where notifications show subjects.
+	privateFields = []string{fieldLink, fieldCode, fieldReview}
+)
+
+const (
+	sampleServer   = "Sample Authority"
+	sampleDocument = "Sample Licence"
+	sampleName     = "Ada"
+)
 
 var (
 	sampleTime = time.Date(2026, time.March, 14, 15, 9, 0, 0, time.UTC)
@@ -91,156 +91,77 @@ var (
 		KindCollectionLink: {
 			parts: emailParts, required: fieldLink,
 			samples: []Data{
-				CollectionLink{"Sample Authority", "Ada", "Sample Licence", "https://issuer.example/collect/sample", sampleTime},
-				CollectionLink{"Sample Authority", "", "Sample Licence", "https://issuer.example/collect/sample", sampleTime},
+				CollectionLink{sampleServer, sampleName, sampleDocument, "https://issuer.example/collect/sample", sampleTime},
+				CollectionLink{sampleServer, "", sampleDocument, "https://issuer.example/collect/sample", sampleTime},
 			},
 		},
 		KindAuthenticationCode: {
-			parts: append([]string{partSMS}, emailParts...), required: fieldCode,
-			samples: []Data{AuthenticationCode{"Sample Authority", "Sample Licence", "90817263", sampleTime}},
+			parts: allParts, required: fieldCode,
+			samples: []Data{AuthenticationCode{sampleServer, sampleDocument, "90817263", sampleTime}},
+		},
+		KindLogonCode: {
+			parts: allParts, required: fieldCode,
+			samples: []Data{
+				LogonCode{sampleServer, "ada", "k7#Vm+w2=Tx9", sampleTime},
+				LogonCode{sampleServer, "", "908172635544", time.Time{}},
+			},
 		},
 		KindApprovalReminder: {
-			parts: emailParts, required: "ReviewURL",
+			parts: emailParts, required: fieldReview,
 			samples: []Data{ApprovalReminder{
-				"Sample Authority", "Sample Licence", "sample-request", sampleTime, sampleTime.Add(time.Hour),
-				"https://issuer.example/review/sample",
+				sampleServer, sampleDocument, "sample-request", sampleTime, sampleTime.Add(time.Hour), "https://issuer.example/review/sample",
 			}},
+		},
+		KindOutcomeSuccess: {
+			parts: emailParts, required: fieldDocument,
+			samples: []Data{
+				OutcomeSuccess{sampleServer, sampleName, sampleDocument, sampleTime},
+				OutcomeSuccess{sampleServer, "", sampleDocument, sampleTime},
+			},
+		},
+		KindOutcomeFailure: {
+			parts: emailParts, required: fieldDocument, words: map[string][]string{fieldCause: words(FailureCauses())},
+			samples: samplesOf(FailureCauses(), func(name string, cause FailureCause) Data {
+				return OutcomeFailure{sampleServer, name, sampleDocument, cause}
+			}),
+		},
+		KindReprovision: {
+			parts: emailParts, required: fieldDocument,
+			samples: []Data{
+				Reprovision{sampleServer, sampleName, sampleDocument, sampleTime},
+				Reprovision{sampleServer, "", sampleDocument, time.Time{}},
+			},
+		},
+		KindExpiryReminder: {
+			parts: emailParts, required: "ValidUntil",
+			samples: []Data{
+				ExpiryReminder{sampleServer, sampleName, sampleDocument, sampleTime, 14},
+				ExpiryReminder{sampleServer, sampleName, sampleDocument, sampleTime, 1},
+				ExpiryReminder{sampleServer, "", sampleDocument, sampleTime, 0},
+			},
+		},
+		KindCancellation: {
+			parts: emailParts, required: fieldDocument, words: map[string][]string{fieldCause: words(CancelCauses())},
+			samples: samplesOf(CancelCauses(), func(name string, cause CancelCause) Data {
+				return Cancellation{sampleServer, name, sampleDocument, sampleTime, cause}
+			}),
 		},
 	}
 )
 
-func (CollectionLink) kind() Kind { return KindCollectionLink }
-
-func (c CollectionLink) values(language string) (map[string]string, error) {
-	fields := newFields(language)
-	fields.name("ServerName", c.ServerName)
-	fields.optionalName("GivenName", c.GivenName)
-	fields.name("DocumentName", c.DocumentName)
-	fields.address(fieldLink, c.Link)
-	fields.time("Deadline", c.Deadline)
-	return fields.done()
-}
-
-func (AuthenticationCode) kind() Kind { return KindAuthenticationCode }
-
-func (a AuthenticationCode) values(language string) (map[string]string, error) {
-	fields := newFields(language)
-	fields.name("ServerName", a.ServerName)
-	fields.name("DocumentName", a.DocumentName)
-	fields.code(fieldCode, a.Code)
-	fields.time("ValidUntil", a.ValidUntil)
-	return fields.done()
-}
-
-func (ApprovalReminder) kind() Kind { return KindApprovalReminder }
-
-func (a ApprovalReminder) values(language string) (map[string]string, error) {
-	fields := newFields(language)
-	fields.name("ServerName", a.ServerName)
-	fields.name("DocumentName", a.DocumentName)
-	fields.name("RequestID", a.RequestID)
-	fields.time("WaitingSince", a.WaitingSince)
-	fields.time("Deadline", a.Deadline)
-	fields.address("ReviewURL", a.ReviewURL)
-	return fields.done()
-}
-
-// fieldSet collects the fields of a message and what is wrong with them.
-type fieldSet struct {
-	language string
-	values   map[string]string
-	problems []error
-}
-
-func newFields(language string) *fieldSet {
-	return &fieldSet{language: language, values: make(map[string]string)}
-}
-
-func (f *fieldSet) done() (map[string]string, error) { return f.values, errors.Join(f.problems...) }
-
-func (f *fieldSet) refuse(field, text string) {
-	f.problems = append(f.problems, errors.New(field+" "+text))
-}
-
-// maxName bounds a name in a message; real names and document names are far shorter.
-const maxName = 200
-
-func (f *fieldSet) name(field, value string) {
-	f.optionalName(field, value)
-	if f.values[field] == "" {
-		f.refuse(field, "is missing")
+// samplesOf makes a sample for every cause, and one without a name.
+func samplesOf[C ~string](causes []C, sample func(name string, cause C) Data) []Data {
+	all := make([]Data, 0, len(causes)+1)
+	for _, cause := range causes {
+		all = append(all, sample(sampleName, cause))
 	}
+	return append(all, sample("", causes[0]))
 }
 
-// optionalName takes a name as one line. A name with a link in it is refused: it could bring a link beside a code, or lead
-// the reader elsewhere.
-func (f *fieldSet) optionalName(field, value string) {
-	value = strings.Join(strings.FieldsFunc(value, isLineNoise), " ")
-	if strings.Contains(value, "://") {
-		f.refuse(field, "contains a link")
+func words[C ~string](causes []C) []string {
+	all := make([]string, 0, len(causes))
+	for _, cause := range causes {
+		all = append(all, string(cause))
 	}
-	if runes := []rune(value); len(runes) > maxName {
-		value = string(runes[:maxName])
-	}
-	f.values[field] = strings.ToValidUTF8(strings.TrimSpace(value), "")
-}
-
-// isLineNoise knows white space, control characters and the marks that turn the direction of what follows.
-func isLineNoise(r rune) bool {
-	return unicode.IsSpace(r) || unicode.IsControl(r) || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
-}
-
-func (f *fieldSet) address(field, value string) {
-	parsed, err := url.Parse(value)
-	switch {
-	case err != nil, parsed.Scheme != "https" && parsed.Scheme != "http", parsed.Host == "", strings.ContainsFunc(value, isLineNoise):
-		f.refuse(field, "is not an absolute http(s) address")
-	}
-	f.values[field] = value
-}
-
-func (f *fieldSet) time(field string, value time.Time) {
-	if value.IsZero() {
-		f.refuse(field, "is missing")
-	}
-	f.values[field] = formatTime(f.language, value)
-}
-
-const (
-	minCode = 4
-	maxCode = 12
-)
-
-// code shows digits in groups of four, or of three where that comes out even.
-func (f *fieldSet) code(field, value string) {
-	if len(value) < minCode || len(value) > maxCode || strings.Trim(value, "0123456789") != "" {
-		f.refuse(field, "is not 4 to 12 digits")
-		return
-	}
-	size := 4
-	if len(value)%4 != 0 && len(value)%3 == 0 {
-		size = 3
-	}
-	var groups []string
-	for group := range slices.Chunk([]byte(value), size) {
-		groups = append(groups, string(group))
-	}
-	f.values[field] = strings.Join(groups, " ")
-}
-
-var germanMonths = [...]string{
-	"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember",
-}
-
-// formatTime writes a time in the language's usual form, in the time's own zone; languages that are not shipped get digits only.
-func formatTime(language string, value time.Time) string {
-	base, _, _ := strings.Cut(language, "-")
-	switch base {
-	case "en":
-		return value.Format("2 January 2006, 15:04 MST")
-	case "de":
-		return value.Format("2. ") + germanMonths[value.Month()-1] + value.Format(" 2006, 15:04 Uhr MST")
-	default:
-		return value.Format("2006-01-02 15:04 MST")
-	}
+	return all
 }

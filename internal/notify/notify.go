@@ -5,8 +5,8 @@
 // requests, retries or SQL: the caller repeats a message that failed for the time being ([IsPermanent] is false) under the
 // same id. Errors and receipts carry no addresses, numbers or content.
 //
-// The collection link and the authentication code never travel in one message: no kind of [Data] holds both, and
-// [LoadTemplates] refuses a template that asks for what its kind does not have.
+// A link and a code never travel in one message: no kind of [Data] holds both, and [LoadTemplates] refuses a template that asks
+// for what its kind does not have, or writes out an address beside a code.
 package notify
 
 import (

@@ -44,7 +44,8 @@ func (c SMSConfig) Validate() []error {
 	}
 }
 
-// NewSMS makes the configured driver. mailer carries the messages of the e-mail-to-SMS driver and may be nil for the other.
+// NewSMS makes the configured driver. mailer carries the messages of the e-mail-to-SMS driver and may be nil for the other. A driver
+// that is an [io.Closer] holds connections, and is closed when nothing is sent any more.
 func NewSMS(config SMSConfig, mailer *Mailer) (SMS, error) {
 	if problems := config.Validate(); len(problems) > 0 {
 		return nil, fmt.Errorf("configure SMS: %w", errors.Join(problems...))

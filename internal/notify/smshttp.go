@@ -89,15 +89,15 @@ func NewHTTPSMS(config SMSHTTPConfig) (*HTTPSMS, error) {
 	return driver, nil
 }
 
-// Close ends idle connections to the gateway.
+// Close ends idle connections to the gateway. Whoever opened the driver calls it once nothing is sent any more.
 func (s *HTTPSMS) Close() error {
 	s.client.CloseIdleConnections()
 	return nil
 }
 
-// Send implements [SMS]. Network trouble, redirects (none is followed) and the statuses 408, 425, 429 and 5xx are worth
-// repeating. Other 4xx are permanent, and so is a 2xx answer that misses the success rule: the gateway has decided, and a
-// repetition could reach the phone twice.
+// Send implements [SMS]. Network trouble, redirects (none is followed), the statuses 408, 425, 429 and 5xx, and those that speak
+// of our account (401, 402, 403, 407), which an operator can mend, are worth repeating. Other 4xx are permanent, and so is a 2xx
+// answer that misses the success rule: the gateway has decided, and a repetition could reach the phone twice.
 func (s *HTTPSMS) Send(ctx context.Context, message Message) (Receipt, error) {
 	if err := checkMessage(message); err != nil {
 		return Receipt{}, err
@@ -129,14 +129,19 @@ func (s *HTTPSMS) Send(ctx context.Context, message Message) (Receipt, error) {
 		}
 	}
 	failure := &Error{Channel: channelSMS, Step: "answer", Status: response.StatusCode, Answer: answer}
-	switch status := response.StatusCode; {
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-	case status/100 == 4:
-		failure.Permanent = true
-	case status/100 == 2:
+	switch response.StatusCode / 100 {
+	case 4:
+		failure.Permanent = !slices.Contains(passing4xx, response.StatusCode)
+	case 2:
 		failure.Permanent, failure.reason = true, "success rule does not hold"
 	}
 	return Receipt{}, failure
+}
+
+// passing4xx are the statuses of this class that do not speak of the message but of the moment or of our account.
+var passing4xx = []int{
+	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+	http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusProxyAuthRequired,
 }
 
 // transportError describes a failure without an answer. The URL can hold number and text, so the library's wrapping that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -151,7 +152,12 @@ func TestHTTPSMSAnswers(t *testing.T) {
 		{"pattern", pattern, 200, "OK: 77", "", false},
 		{"pattern misses", pattern, 200, "ERROR: 77", "success rule", true},
 		{"bad request", notify.SuccessRule{}, 400, "", "status 400", true},
-		{"unauthorized", notify.SuccessRule{}, 401, "", "status 401", true},
+		{"not found", notify.SuccessRule{}, 404, "", "status 404", true},
+		{"unprocessable", notify.SuccessRule{}, 422, "", "status 422", true},
+		{"our credentials are wrong", notify.SuccessRule{}, 401, "", "status 401", false},
+		{"our account has no money", notify.SuccessRule{}, 402, "", "status 402", false},
+		{"our account may not", notify.SuccessRule{}, 403, "", "status 403", false},
+		{"our proxy wants credentials", notify.SuccessRule{}, 407, "", "status 407", false},
 		{"time-out", notify.SuccessRule{}, 408, "", "status 408", false},
 		{"too early", notify.SuccessRule{}, 425, "", "status 425", false},
 		{"too many", notify.SuccessRule{}, 429, "", "status 429", false},
@@ -226,6 +232,31 @@ func TestHTTPSMSAnswerIsScrubbed(t *testing.T) {
 		require.LessOrEqual(t, len(receipt.Answer), 2048)
 		require.True(t, strings.HasSuffix(receipt.Answer, "é"), "cut between characters")
 	})
+}
+
+func TestHTTPSMSCloseEndsIdleConnections(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	server.Start()
+	defer server.Close()
+	driver, err := notify.NewHTTPSMS(notify.SMSHTTPConfig{URL: server.URL, Body: jsonBody})
+	require.NoError(t, err)
+	for range 2 {
+		_, err = driver.Send(t.Context(), sms())
+		require.NoError(t, err)
+	}
+	require.Empty(t, closed, "the connection is kept for the next message")
+	require.NoError(t, driver.Close())
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "the connection is still open")
+	}
 }
 
 func TestHTTPSMSFollowsNoRedirect(t *testing.T) {

@@ -39,11 +39,10 @@ const (
 	partSMS     = "sms.txt"
 )
 
-var emailParts = []string{partSubject, partText, partHTML}
-
 // Templates are the texts of all kinds of message in all languages. They are safe for concurrent use.
 type Templates struct {
 	languages map[string]map[Kind]partSet // by lower-case language tag
+	files     []TemplateFile
 }
 
 // partSet are the parsed parts of one kind in one language by part name.
@@ -60,6 +59,18 @@ type Rendered struct {
 	Subject, Text, HTML, SMS string
 	// Language that the texts are in.
 	Language string
+}
+
+// TemplateFile is a template in use.
+type TemplateFile struct {
+	// Name is "<language>/<kind>.<part>" with the language in lower case.
+	Name     string
+	Language string
+	Kind     Kind
+	// Part is one of [Kind.Parts].
+	Part string
+	// Operator says that the file is the operator's and not the one shipped.
+	Operator bool
 }
 
 // TemplateProblem is one thing wrong with a template file.
@@ -81,23 +92,24 @@ func (p *TemplateProblem) Error() string {
 
 // LoadTemplates reads the shipped templates and lays an operator's over them; overlay may be nil. The overlay holds one
 // folder per language with files "<kind>.<part>", for example "fr/collection_link.subject.txt"; names beginning with a dot
-// are passed over. A language of the operator's own needs all parts (subject.txt, text.txt, html.html, for authentication_code
-// sms.txt too) of each kind that it has.
+// are passed over. A language of the operator's own needs all [Kind.Parts] of each kind that it has.
 //
-// Every template is parsed and rendered with sample data. The error joins all problems as [*TemplateProblem]: unknown files,
-// syntax, unknown fields, missing link or code, a link or code in the subject, and whatever would bring link and code into
-// one message.
+// Every template is parsed and rendered with the [Kind.Samples]. The error holds every problem (see [TemplateProblems]): unknown
+// files, syntax, unknown fields, words that an enumerated field never is, missing link or code, a link or code in the subject,
+// and whatever would bring link and code into one message.
 //
 // Templates use the actions if, else, with, the comparisons and the fields of their kind; there is nothing to loop over and
 // no function to call.
 func LoadTemplates(overlay fs.FS) (*Templates, error) {
-	shipped, err := fs.Sub(embedded, "templates")
+	shipped, err := ShippedTemplates()
 	if err != nil {
-		return nil, fmt.Errorf("open shipped templates: %w", err)
+		return nil, err
 	}
 	sources, problems := readSources(shipped)
+	var operators map[templateName]string
 	if overlay != nil {
-		operators, overlayProblems := readSources(overlay)
+		var overlayProblems []*TemplateProblem
+		operators, overlayProblems = readSources(overlay)
 		maps.Copy(sources, operators)
 		problems = append(problems, overlayProblems...)
 	}
@@ -105,7 +117,8 @@ func LoadTemplates(overlay fs.FS) (*Templates, error) {
 	for _, name := range slices.SortedFunc(maps.Keys(sources), compareNames) {
 		parsed, found := parseAndCheck(name, sources[name])
 		problems = append(problems, found...)
-		templates.add(name, parsed)
+		_, operator := operators[name]
+		templates.add(name, parsed, operator)
 	}
 	problems = append(problems, templates.incomplete()...)
 	if len(problems) > 0 {
@@ -120,6 +133,39 @@ func LoadTemplates(overlay fs.FS) (*Templates, error) {
 	}
 	return templates, nil
 }
+
+// ShippedTemplates is the tree of the templates shipped, in the layout that [LoadTemplates] reads.
+func ShippedTemplates() (fs.FS, error) {
+	shipped, err := fs.Sub(embedded, "templates")
+	if err != nil {
+		return nil, fmt.Errorf("open shipped templates: %w", err)
+	}
+	return shipped, nil
+}
+
+// TemplateProblems gives the problems in an error of [LoadTemplates], ordered by file and line; nil when it has none.
+func TemplateProblems(err error) []*TemplateProblem {
+	joined, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err)
+	if !ok {
+		return nil
+	}
+	var problems []*TemplateProblem
+	for _, each := range joined.Unwrap() {
+		if problem, ok := errors.AsType[*TemplateProblem](each); ok {
+			problems = append(problems, problem)
+		}
+	}
+	return problems
+}
+
+// Languages lists the languages that have templates, as lower-case tags in the order of the alphabet.
+func (t *Templates) Languages() []string { return slices.Sorted(maps.Keys(t.languages)) }
+
+// Files lists the templates in use by name.
+func (t *Templates) Files() []TemplateFile { return slices.Clone(t.files) }
 
 // Render makes the texts of a message in the language asked for, else in the language without its region ("de" for "de-AT"),
 // else in English. It fails on data that no message can be made from; the error holds none of it.
@@ -291,7 +337,8 @@ func pathReason(err error) string {
 	return err.Error()
 }
 
-func (t *Templates) add(name templateName, parsed executor) {
+func (t *Templates) add(name templateName, parsed executor, operator bool) {
+	t.files = append(t.files, TemplateFile{name.file(), name.language, name.kind, name.part, operator})
 	if t.languages[name.language] == nil {
 		t.languages[name.language] = make(map[Kind]partSet)
 	}

@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,6 +36,8 @@ func approvalReminder() notify.ApprovalReminder {
 		Deadline: deadline, ReviewURL: "https://issuer.example/review/req-1",
 	}
 }
+
+func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
 func load(t *testing.T, overlay fs.FS) *notify.Templates {
 	t.Helper()
@@ -225,6 +228,10 @@ func TestOverlayThroughSymbolicLinks(t *testing.T) {
 	require.Equal(t, "mounted 1234 5678", got.SMS)
 }
 
+// xhtml is how many e-mail editors begin.
+const xhtml = `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" xmlns:v = 'urn:schemas-microsoft-com:vml'><body>{{.Code}}</body></html>`
+
 func TestTemplateProblems(t *testing.T) {
 	tests := []struct {
 		name, file, source string
@@ -288,6 +295,35 @@ func TestTemplateProblems(t *testing.T) {
 			"unknown part", "en/collection_link.sms.txt", "{{.Link}}",
 			"en/collection_link.sms.txt: is not the file of a known kind and part",
 		},
+		{
+			"word that is none", "en/cancellation.text.txt", "{{.DocumentName}}\n{{if eq .Cause \"lost\" \"stollen\"}}x{{end}}",
+			"text.txt:2: .Cause is never \"stollen\", known are lost, stolen,",
+		},
+		{
+			"word of another kind", "de/outcome_failure.html.html", "{{.DocumentName}}{{if false}}\n{{if ne \"lost\" $.Cause}}x{{end}}{{end}}",
+			"html.html:2: .Cause is never \"lost\", known are rejected,",
+		},
+		{
+			"word for readers", "en/cancellation.subject.txt", "Canceled: {{.Cause}}",
+			"subject.txt:1: .Cause is not for readers: write a text for each, as in {{if eq .Cause \"lost\"}}",
+		},
+		{"word by with", "en/cancellation.subject.txt", "{{with .Cause}}{{.}}{{end}}", "subject.txt:1: .Cause is not for readers"},
+		{"word by pipe", "en/cancellation.subject.txt", "{{.Cause | eq \"lost\"}}", "subject.txt:1: .Cause is not for readers"},
+		{"number against text", "en/expiry_reminder.text.txt", "{{.ValidUntil}}\n{{if eq .DaysLeft 1}}{{end}}", "text.txt:2: "},
+		{"link for sign-in", "en/logon_code.text.txt", "{{.Code}} {{.SignInURL}}", "text.txt:1: unknown field .SignInURL"},
+		{"link field beside a logon code", "en/logon_code.sms.txt", "{{.Code}} {{.Link}}", "sms.txt:1: .Link does not belong here"},
+		{
+			"address beside a logon code", "de/logon_code.text.txt", "{{.Code}}\n\nAnmelden:\nHTTPS://issuer.example\n{{.ServerName}}",
+			"text.txt:4: no link belongs here: link and code must never be in one message",
+		},
+		{
+			"address beside a code, hidden", "en/authentication_code.html.html",
+			"{{.Code}}\n{{if false}}\n<a href=\"https://issuer.example\">x</a>{{end}}", "html.html:3: no link belongs here",
+		},
+		{"address without scheme", "en/logon_code.sms.txt", "{{.Code}} www.issuer.example", "sms.txt:1: no link belongs here"},
+		{"address in an action", "en/logon_code.sms.txt", "{{.Code}}\n{{\"https://issuer.example\"}}", "sms.txt:2: no link belongs here"},
+		{"schemas are no links", "en/logon_code.html.html", xhtml, ""},
+		{"other words with www", "en/logon_code.sms.txt", "{{.Code}} awww.", ""},
 		{"file outside a folder", "README", "x", "README: folder cannot be read"},
 		{"folder that is no language", "templates.d/x", "x", "templates.d: is not a language tag"},
 		{"folder for a file", "en/collection_link.text.txt/x", "x", "en/collection_link.text.txt: "},
@@ -325,9 +361,8 @@ func TestTemplateProblemsComeTogether(t *testing.T) {
 	})
 	require.Error(t, err)
 	var got []string
-	joined, ok := errors.Unwrap(err).(interface{ Unwrap() []error })
-	require.True(t, ok)
-	for _, problem := range joined.Unwrap() {
+	for _, problem := range notify.TemplateProblems(fmt.Errorf("start: %w", err)) {
+		require.ErrorContains(t, err, problem.Error())
 		got = append(got, problem.Error())
 	}
 	wants := []string{
@@ -339,6 +374,57 @@ func TestTemplateProblemsComeTogether(t *testing.T) {
 	for i, want := range wants {
 		require.True(t, strings.HasPrefix(got[i], want), "%q begins %q", got[i], want)
 	}
+}
+
+func TestTemplateProblemsOfOtherErrors(t *testing.T) {
+	for _, err := range []error{nil, errors.New("x"), errors.Join(errors.New("x"), errors.New("y"))} {
+		require.Empty(t, notify.TemplateProblems(err))
+	}
+}
+
+func TestFilesInUse(t *testing.T) {
+	overlay := french()
+	overlay["DE/logon_code.sms.txt"] = file("{{.Code}}")
+	templates := load(t, overlay)
+	require.Equal(t, []string{"de", "en", "fr"}, templates.Languages())
+	var operators []notify.TemplateFile
+	names := make(map[string]bool)
+	for _, file := range templates.Files() {
+		require.Equal(t, file.Language+"/"+string(file.Kind)+"."+file.Part, file.Name)
+		names[file.Name] = true
+		if file.Operator {
+			operators = append(operators, file)
+		}
+	}
+	require.Equal(t, []notify.TemplateFile{
+		{Name: "de/logon_code.sms.txt", Language: "de", Kind: "logon_code", Part: "sms.txt", Operator: true},
+		{Name: "fr/collection_link.html.html", Language: "fr", Kind: "collection_link", Part: "html.html", Operator: true},
+		{Name: "fr/collection_link.subject.txt", Language: "fr", Kind: "collection_link", Part: "subject.txt", Operator: true},
+		{Name: "fr/collection_link.text.txt", Language: "fr", Kind: "collection_link", Part: "text.txt", Operator: true},
+	}, operators)
+	shipped, err := notify.ShippedTemplates()
+	require.NoError(t, err)
+	count := len(operators) - 1 // one of them is shipped too
+	require.NoError(t, fs.WalkDir(shipped, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			count++
+			require.True(t, names[path], path)
+		}
+		return err
+	}))
+	require.Len(t, names, count)
+}
+
+func TestPreview(t *testing.T) {
+	templates := load(t, nil)
+	for _, kind := range notify.Kinds() {
+		got, err := templates.Preview("de-AT", kind)
+		require.NoError(t, err)
+		require.Equal(t, "de", got.Language)
+		require.Contains(t, got.Subject, "Sample Authority")
+	}
+	_, err := templates.Preview("de", "fax")
+	require.ErrorIs(t, err, notify.ErrKind)
 }
 
 func TestOverlayFolderMissing(t *testing.T) {
@@ -353,6 +439,9 @@ func FuzzTemplateOverlay(f *testing.F) {
 	f.Add("en/collection_link.subject.txt", "{{.ServerName}}")
 	f.Add("en/authentication_code.sms.txt", "{{with .Code}}{{.}}{{end}} {{eq .Code .ServerName}}")
 	f.Add("de/approval_reminder.text.txt", "{{.ReviewURL}}{{/* comment */}}")
+	f.Add("en/cancellation.text.txt", "{{.DocumentName}}{{if eq .Cause \"lost\" \"stolen\"}}lost{{else if ne \"other\" $.Cause}}x{{end}}")
+	f.Add("en/logon_code.html.html", xhtml)
+	f.Add("de/logon_code.text.txt", "{{.Code}}\n{{- /**/ -}}\nhttps://issuer.example")
 	f.Add("en/collection_link.text.txt", "{{define \"x\"}}{{end}}{{.Link}}{{$x := .Code}}{{break}}")
 	f.Fuzz(func(t *testing.T, file, source string) {
 		templates, err := notify.LoadTemplates(fstest.MapFS{file: {Data: []byte(source)}})
@@ -360,6 +449,14 @@ func FuzzTemplateOverlay(f *testing.F) {
 			var problem *notify.TemplateProblem
 			require.ErrorAs(t, err, &problem)
 			return
+		}
+		for _, kind := range notify.Kinds() {
+			for _, sample := range kind.Samples() {
+				for _, language := range templates.Languages() {
+					_, err := templates.Render(language, sample)
+					require.NoError(t, err, "what is checked with the samples makes messages of them")
+				}
+			}
 		}
 		for _, language := range []string{"en", "de"} {
 			got, err := templates.Render(language, collectionLink())

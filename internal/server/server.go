@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -124,6 +125,9 @@ func (s *Server) channels(deps *issuer.Deps) error {
 		if deps.SMS, err = notify.NewSMS(*n.SMS, mailer); err != nil {
 			return fmt.Errorf("set up SMS: %w", err)
 		}
+		if driver, ok := deps.SMS.(io.Closer); ok {
+			s.closes = append(s.closes, driver.Close)
+		}
 	}
 	if s.cfg.TemplatesDir == "" {
 		deps.Templates, err = notify.LoadTemplates(nil)
@@ -159,7 +163,7 @@ func (s *Server) Ready(ctx context.Context) error {
 // Workers gives the workers of this process.
 func (s *Server) Workers() *worker.Workers {
 	acts := worker.Activities{Issuance: activities.NewIssuance(s.Issuer, s.Engine.StartIssuance, s.Log),
-		Cancellation: activities.NewCancellation(s.Issuer, s.Log)}
+		Cancellation: activities.NewCancellation(s.Issuer, s.Log), Notices: activities.NewNotices(s.Issuer, s.Log)}
 	return worker.New(s.Engine, acts, s.Log, worker.Options{Signatures: s.cfg.Worker.Signing})
 }
 

@@ -11,6 +11,7 @@ import (
 // Login is what signing in needs to know of an account.
 type Login struct {
 	Account      domain.Account
+	Barred       bool // disabled, or of a person who is not active
 	PasswordHash string
 	Failures     int
 	LockedUntil  time.Time
@@ -38,6 +39,11 @@ func (r accountRow) login() Login {
 	return Login{Account: r.account(), PasswordHash: r.PasswordHash, Failures: r.Failures, LockedUntil: r.LockedUntil.Time}
 }
 
+// mayEnter is true of an account a that gets in: it is enabled and, where it is a person's, the person is active. Whoever is deactivated or erased
+// is out at once, with every account and key.
+const mayEnter = `(NOT a.disabled AND (a.person_id IS NULL OR EXISTS (SELECT 1 FROM persons p WHERE p.id = a.person_id AND p.status = 'active'
+	AND p.erased_at IS NULL)))`
+
 // InsertAccount adds an account; a second one of that name is ErrExists. An empty hash means that it has no password.
 func (q Queries) InsertAccount(ctx context.Context, a domain.Account, passwordHash string) error {
 	return q.insert(ctx, "accounts", accountColumns, accountRow{
@@ -61,9 +67,14 @@ func (q Queries) SetAccount(ctx context.Context, a domain.Account, passwordHash 
 
 // AccountByName reads what signing in needs.
 func (q Queries) AccountByName(ctx context.Context, name string) (Login, error) {
-	var r accountRow
-	err := q.get(ctx, &r, `SELECT `+accountColumns+` FROM accounts WHERE name = $1`, name)
-	return r.login(), err
+	var r struct {
+		accountRow
+		Barred bool `db:"barred"`
+	}
+	err := q.get(ctx, &r, `SELECT `+accountColumns+`, NOT `+mayEnter+` AS barred FROM accounts a WHERE name = $1`, name)
+	login := r.login()
+	login.Barred = r.Barred
+	return login, err
 }
 
 // Account reads one account.
@@ -107,10 +118,10 @@ func (q Queries) LockSignIn(ctx context.Context, accountID string, until time.Ti
 	return q.change(ctx, `UPDATE accounts SET failures = 0, locked_until = $1 WHERE id = $2`, At(until), accountID)
 }
 
-// AcceptSignIn forgets the failures of an account that is not locked and not disabled now; else ErrChanged. A right password counts only if
+// AcceptSignIn forgets the failures of an account that is not locked and not barred now; else ErrChanged. A right password counts only if
 // this succeeds, so of any number of passwords tried at once those after the lock are worth nothing.
 func (q Queries) AcceptSignIn(ctx context.Context, accountID string, now time.Time) error {
-	return q.change(ctx, `UPDATE accounts SET failures = 0 WHERE id = $1 AND NOT disabled AND (locked_until IS NULL OR locked_until <= $2)`,
+	return q.change(ctx, `UPDATE accounts AS a SET failures = 0 WHERE id = $1 AND `+mayEnter+` AND (locked_until IS NULL OR locked_until <= $2)`,
 		accountID, At(now))
 }
 
@@ -234,14 +245,14 @@ func (q Queries) Assignments(ctx context.Context, accountID string) ([]domain.As
 	return out, err
 }
 
-// Caller reads who an account is and what it may do, and how far. ErrNotFound when there is none or it is disabled.
+// Caller reads who an account is and what it may do, and how far. ErrNotFound when there is none, it is disabled, or its person is not active.
 func (q Queries) Caller(ctx context.Context, accountID string) (domain.Caller, error) {
 	var account struct {
 		PersonID OptionalID `db:"person_id"`
 		GroupID  OptionalID `db:"group_id"`
 	}
 	err := q.get(ctx, &account, `SELECT a.person_id, p.group_id FROM accounts a LEFT JOIN persons p ON p.id = a.person_id
-		WHERE a.id = $1 AND NOT a.disabled`, accountID)
+		WHERE a.id = $1 AND `+mayEnter, accountID)
 	if err != nil {
 		return domain.Caller{}, err
 	}
@@ -290,7 +301,7 @@ func (q Queries) RetireAccount(ctx context.Context, id, name string) error {
 	return q.change(ctx, `UPDATE accounts SET name = $1, email = '', password_hash = '', disabled = TRUE WHERE id = $2`, name, id)
 }
 
-// Approvers lists the enabled accounts with an e-mail address that hold the permission approve in some scope, but for those named.
+// Approvers lists the accounts that get in, have an e-mail address and hold the permission approve in some scope, but for those named.
 func (q Queries) Approvers(ctx context.Context, except ...string) ([]domain.Account, error) {
 	var rows []struct {
 		accountRow
@@ -298,7 +309,7 @@ func (q Queries) Approvers(ctx context.Context, except ...string) ([]domain.Acco
 	}
 	err := q.list(ctx, &rows, `SELECT a.id, a.name, a.person_id, a.email, r.permissions FROM accounts a
 		JOIN role_assignments x ON x.account_id = a.id JOIN roles r ON r.id = x.role_id
-		WHERE NOT a.disabled AND a.email <> '' AND x.scope NOT IN ('none', 'self') ORDER BY a.id`)
+		WHERE `+mayEnter+` AND a.email <> '' AND x.scope NOT IN ('none', 'self') ORDER BY a.id`)
 	if err != nil {
 		return nil, err
 	}

@@ -69,11 +69,73 @@ func (q Queries) PendingMessages(ctx context.Context, requestID string, generati
 	return out, err
 }
 
-// ReplaceMessages takes every pending message of the request out of the queue.
+// ReplaceMessages takes every pending message that the request's workflow sends out of the queue.
 func (q Queries) ReplaceMessages(ctx context.Context, requestID string, at time.Time) error {
-	_, err := q.exec(ctx, `UPDATE messages SET state = 'replaced', updated_at = $1 WHERE request_id = $2 AND state = 'pending'`,
+	_, err := q.exec(ctx, `UPDATE messages SET state = 'replaced', updated_at = $1 WHERE request_id = $2 AND state = 'pending' AND due_at IS NULL`,
 		At(at), requestID)
 	return err
+}
+
+// DueMessages lists messages whose next try is due, the longest waiting first.
+func (q Queries) DueMessages(ctx context.Context, now time.Time, limit int) ([]Message, error) {
+	var out []Message
+	err := q.list(ctx, &out, `SELECT `+messageColumns+` FROM messages WHERE state = 'pending' AND due_at <= $1 ORDER BY due_at, id LIMIT $2`,
+		At(now), limit)
+	return out, err
+}
+
+// PutOff sets when the next try of a pending message is due, if it still is due at the instant known; else ErrChanged. Whoever puts a message off
+// before sending it has it to himself until then.
+func (q Queries) PutOff(ctx context.Context, id string, known, until time.Time) error {
+	return q.change(ctx, `UPDATE messages SET due_at = $1 WHERE id = $2 AND due_at = $3 AND state = 'pending'`, At(until), id, At(known))
+}
+
+// DropMessages takes every pending message to a person or about one out of the queue.
+func (q Queries) DropMessages(ctx context.Context, personID string, at time.Time) error {
+	_, err := q.exec(ctx, `UPDATE messages SET state = 'replaced', updated_at = $1 WHERE person_id = $2 AND state = 'pending'`, At(at), personID)
+	return err
+}
+
+// EndMessage gives a pending message its last state; ErrChanged when it has one.
+func (q Queries) EndMessage(ctx context.Context, id string, state MessageState, at time.Time) error {
+	return q.change(ctx, `UPDATE messages SET state = $1, updated_at = $2 WHERE id = $3 AND state = 'pending'`, string(state), At(at), id)
+}
+
+// MessageFilter narrows a list of messages; empty fields do not.
+type MessageFilter struct {
+	Within    domain.Within
+	PersonID  string
+	RequestID string
+	State     MessageState
+	Kind      domain.MessageKind
+	Channel   domain.Channel
+}
+
+// MessageList lists messages, newest first.
+func (q Queries) MessageList(ctx context.Context, want MessageFilter, page Page) ([]Message, error) {
+	var f filter
+	f.within("person_id", want.Within)
+	f.equal("person_id", want.PersonID)
+	f.equal("request_id", want.RequestID)
+	f.equal("state", string(want.State))
+	f.equal("kind", string(want.Kind))
+	f.equal("channel", string(want.Channel))
+	tail := page.newestFirst(&f)
+	var out []Message
+	err := q.list(ctx, &out, `SELECT `+messageColumns+` FROM messages`+tail, f.args...)
+	return out, err
+}
+
+// AttemptsOf lists the tries of messages, oldest first.
+func (q Queries) AttemptsOf(ctx context.Context, messageIDs ...string) ([]MessageAttempt, error) {
+	if len(messageIDs) == 0 {
+		return nil, nil
+	}
+	var f filter
+	f.oneOf("message_id", messageIDs)
+	var out []MessageAttempt
+	err := q.list(ctx, &out, `SELECT id, message_id, outcome, answer, at FROM message_attempts`+f.where()+` ORDER BY id`, f.args...)
+	return out, err
 }
 
 // NoteAttempt records a try and, unless it is to be tried again, the message's new state.
@@ -84,12 +146,4 @@ func (q Queries) NoteAttempt(ctx context.Context, a MessageAttempt, state Messag
 	_, err := q.exec(ctx, `UPDATE messages SET state = $1, tries = tries + 1, updated_at = $2 WHERE id = $3 AND state = 'pending'`, string(state),
 		a.At, a.MessageID)
 	return err
-}
-
-// MessageAttempts lists the tries of all messages of a request, oldest first.
-func (q Queries) MessageAttempts(ctx context.Context, requestID string) ([]MessageAttempt, error) {
-	var out []MessageAttempt
-	err := q.list(ctx, &out, `SELECT a.id, a.message_id, a.outcome, a.answer, a.at FROM message_attempts a JOIN messages m
-		ON m.id = a.message_id WHERE m.request_id = $1 ORDER BY a.id`, requestID)
-	return out, err
 }

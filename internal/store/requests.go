@@ -172,7 +172,7 @@ func (q Queries) RequestsToStart(ctx context.Context, before, stale time.Time, l
 	err := q.list(ctx, &ids, `SELECT id FROM requests WHERE (state = 'received' AND created_at < $1)
 		OR (state = 'awaiting_approval' AND approval_deadline < $1)
 		OR (state IN ('awaiting_collection', 'locked') AND collection_deadline < $1)
-		OR (state = 'awaiting_collection' AND id IN (SELECT request_id FROM messages WHERE state = 'pending' AND updated_at < $2))
+		OR (state = 'awaiting_collection' AND id IN (SELECT request_id FROM messages WHERE state = 'pending' AND due_at IS NULL AND updated_at < $2))
 		ORDER BY id LIMIT $3`, At(before), At(stale), limit)
 	return ids, err
 }

@@ -469,7 +469,7 @@ func TestMessages(t *testing.T) {
 		require.NoError(t, b.NoteAttempt(ctx, sent, store.MessageSent))
 		late := store.MessageAttempt{ID: id(), MessageID: first.ID, Outcome: "refused", Answer: "no", At: later}
 		require.NoError(t, b.NoteAttempt(ctx, late, store.MessageFailed))
-		attempts, err := b.MessageAttempts(ctx, s.request.ID)
+		attempts, err := b.AttemptsOf(ctx, first.ID, second.ID)
 		require.NoError(t, err)
 		require.Equal(t, []store.MessageAttempt{failed, sent, late}, attempts)
 

@@ -22,6 +22,7 @@ const (
 	WorkflowIssuance     = "Issuance"
 	WorkflowCancellation = "Cancellation"
 	WorkflowReconcile    = "Reconcile"
+	WorkflowNotices      = "Notices"
 )
 
 // Updates of the issuance workflow, named as the acts; each carries an ActRef and answers with a Snapshot, the update id is the act's id.
@@ -37,8 +38,11 @@ const (
 // again, so a signal that comes late or twice does no harm.
 const SignalLocked = "locked"
 
-// ScheduleReconcile starts WorkflowReconcile again and again.
-const ScheduleReconcile = "mdocket-reconcile"
+// Schedules start a workflow again and again.
+const (
+	ScheduleReconcile = "mdocket-reconcile"
+	ScheduleNotices   = "mdocket-notices"
+)
 
 // IssuanceID gives the workflow id of a request's issuance. It is made from the request id, so a second start is harmless.
 func IssuanceID(requestID string) string { return "issuance-" + requestID }
@@ -105,6 +109,11 @@ type CancellationActRef struct {
 type CancellationSnapshot struct {
 	State    domain.CancellationState `json:"state"`
 	Deadline time.Time                `json:"deadline"` // zero unless it waits for approval
+}
+
+// NoticesResult counts what a sweep of notices did.
+type NoticesResult struct {
+	Sent int `json:"sent"`
 }
 
 // ReconcileResult counts what a reconciliation did.
