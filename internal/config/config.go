@@ -6,9 +6,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
 
+	"github.com/mdocket/mdocket/internal/mdm"
 	"github.com/mdocket/mdocket/internal/notify"
 )
 
@@ -45,8 +49,11 @@ type Config struct {
 	StatusList     StatusList    `koanf:"status_list"`
 	Mail           *Mail         `koanf:"mail"`
 	SMS            *SMS          `koanf:"sms"`
-	Log            Log           `koanf:"log"`
-	Worker         Worker        `koanf:"worker"`
+	// MDM are the mobile device management systems by the names that profiles call them. They are not a list, so that the environment can lay
+	// secrets over the file.
+	MDM    map[string]MDM `koanf:"mdm"`
+	Log    Log            `koanf:"log"`
+	Worker Worker         `koanf:"worker"`
 }
 
 // Temporal is the workflow engine.
@@ -115,6 +122,34 @@ type SMSHTTP struct {
 	BodyPattern    string            `koanf:"body_pattern"`
 	Timeout        time.Duration     `koanf:"timeout"`
 	CAFile         string            `koanf:"ca_file"`
+}
+
+// MDM is one mobile device management system.
+type MDM struct {
+	BaseURL         string            `koanf:"base_url"`
+	AllowPlainHTTP  bool              `koanf:"allow_plain_http"`
+	Path            string            `koanf:"path"` // with {id} in it
+	Headers         map[string]string `koanf:"headers"`
+	BearerToken     string            `koanf:"bearer_token"`
+	BearerTokenFile string            `koanf:"bearer_token_file"`
+	OAuth           *MDMOAuth         `koanf:"oauth"`
+	Timeout         time.Duration     `koanf:"timeout"`  // of one call
+	Deadline        time.Duration     `koanf:"deadline"` // of a lookup with its repetitions
+	CAFile          string            `koanf:"ca_file"`
+	MaxAnswer       int64             `koanf:"max_answer"` // bytes
+	JSONPath        string            `koanf:"json_path"`
+	NotFound        []string          `koanf:"not_found"` // statuses
+}
+
+// MDMOAuth gets the tokens for an MDM by the client credentials grant.
+type MDMOAuth struct {
+	TokenURL         string `koanf:"token_url"`
+	ClientID         string `koanf:"client_id"`
+	ClientSecret     string `koanf:"client_secret"`
+	ClientSecretFile string `koanf:"client_secret_file"`
+	Scope            string `koanf:"scope"`
+	AuthMethod       string `koanf:"auth_method"`
+	CAFile           string `koanf:"ca_file"`
 }
 
 // Log is how much is logged, and how.
@@ -226,7 +261,8 @@ func (c Config) Validate() []error {
 	if c.KeepSigned < time.Minute {
 		add("keep_signed: must be at least 1m")
 	}
-	return append(problems, c.Notify().Validate()...)
+	problems = append(problems, c.Notify().Validate()...)
+	return append(problems, mdm.Validate(c.MDMSystems())...)
 }
 
 func isBase(s string) bool {
@@ -259,4 +295,31 @@ func (c Config) Notify() notify.Config {
 		}
 	}
 	return out
+}
+
+// MDMSystems gives the settings of the mobile device management systems in the form internal/mdm has them, in the order of their names.
+func (c Config) MDMSystems() []mdm.Config {
+	systems := make([]mdm.Config, 0, len(c.MDM))
+	for _, name := range slices.Sorted(maps.Keys(c.MDM)) {
+		m := c.MDM[name]
+		system := mdm.Config{Name: name, BaseURL: m.BaseURL, AllowPlainHTTP: m.AllowPlainHTTP, Path: m.Path,
+			Headers: make(map[string]mdm.Secret, len(m.Headers)), BearerToken: mdm.Secret(m.BearerToken), BearerTokenFile: m.BearerTokenFile,
+			Timeout: m.Timeout, Deadline: m.Deadline, CAFile: m.CAFile, MaxAnswer: m.MaxAnswer, JSONPath: m.JSONPath}
+		for header, value := range m.Headers {
+			system.Headers[header] = mdm.Secret(value)
+		}
+		for _, text := range m.NotFound {
+			status, err := strconv.Atoi(text)
+			if err != nil {
+				status = 0 // which no status is, so that the check finds it
+			}
+			system.NotFound = append(system.NotFound, status)
+		}
+		if o := m.OAuth; o != nil {
+			system.OAuth = &mdm.OAuthConfig{TokenURL: o.TokenURL, ClientID: o.ClientID, ClientSecret: mdm.Secret(o.ClientSecret),
+				ClientSecretFile: o.ClientSecretFile, Scope: o.Scope, AuthMethod: o.AuthMethod, CAFile: o.CAFile}
+		}
+		systems = append(systems, system)
+	}
+	return systems
 }

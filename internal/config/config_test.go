@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdocket/mdocket/internal/config"
+	"github.com/mdocket/mdocket/internal/mdm"
 )
 
 const good = `
@@ -69,6 +70,71 @@ func TestEnvironmentOverFile(t *testing.T) {
 	require.Equal(t, 4, c.Worker.Signing)
 }
 
+const devices = good + `
+mdm:
+  devices:
+    base_url: https://mdm.example/v1
+    path: "/devices?$filter=deviceId eq '{id}'"
+    json_path: value.0
+    headers: {X-Tenant: t3nant}
+    not_found: [404, 410]
+    timeout: 3s
+    deadline: 9s
+    max_answer: 65536
+    oauth: {token_url: "https://login.example/token", client_id: mdocket, client_secret: fr0mfile, scope: devices.read}
+  tablets: {base_url: "https://tablets.example", path: "/{id}", bearer_token: t0k3nt0k3n}
+`
+
+func TestMDM(t *testing.T) {
+	c, err := config.Load(file(t, devices))
+	require.NoError(t, err)
+	require.Equal(t, []mdm.Config{
+		{Name: "devices", BaseURL: "https://mdm.example/v1", Path: "/devices?$filter=deviceId eq '{id}'", JSONPath: "value.0",
+			Headers: map[string]mdm.Secret{"X-Tenant": "t3nant"}, NotFound: []int{404, 410}, Timeout: 3 * time.Second, Deadline: 9 * time.Second,
+			MaxAnswer: 65536, OAuth: &mdm.OAuthConfig{TokenURL: "https://login.example/token", ClientID: "mdocket", ClientSecret: "fr0mfile",
+				Scope: "devices.read"}},
+		{Name: "tablets", BaseURL: "https://tablets.example", Path: "/{id}", BearerToken: "t0k3nt0k3n", Headers: map[string]mdm.Secret{}},
+	}, c.MDMSystems())
+	require.Empty(t, config.Defaults().MDMSystems())
+
+	t.Setenv("MDOCKET_MDM__DEVICES__OAUTH__CLIENT_SECRET", "fr0menv")
+	t.Setenv("MDOCKET_MDM__DEVICES__NOT_FOUND", "404,400")
+	c, err = config.Load(file(t, devices))
+	require.NoError(t, err)
+	require.Equal(t, "fr0menv", c.MDM["devices"].OAuth.ClientSecret, "the environment goes over the file")
+	require.Equal(t, []int{404, 400}, c.MDMSystems()[0].NotFound)
+	require.Equal(t, "mdocket", c.MDM["devices"].OAuth.ClientID)
+	require.Equal(t, "t0k3nt0k3n", c.MDM["tablets"].BearerToken)
+}
+
+func TestEveryProblemOfMDMsIsNamed(t *testing.T) {
+	_, err := config.Load(file(t, good+`
+mdm:
+  devices: {base_url: "http://mdm.example", path: /devices, oauth: {token_url: login, client_secret: s3cr3tpa55}, not_found: [200], timeout: 20s}
+  tablets: {base_url: "https://mdm.example", path: "/{id}", bearer_token_file: /no/such/file, ca_file: /no/such/file, max_answer: 1,
+    not_found: [4o4]}
+  De vices: {path: s3cr3tpa55}
+`))
+	for _, name := range []string{"mdm.devices.base_url:", "mdm.devices.oauth.token_url:", "mdm.devices.oauth.client_id:",
+		"mdm.devices.not_found:", "mdm.tablets.bearer_token_file:", "mdm.tablets.ca_file:", "mdm.tablets.max_answer:",
+		"mdm.tablets.not_found:", "mdm: a name must be"} {
+		require.ErrorContains(t, err, name)
+	}
+	require.NotContains(t, err.Error(), "s3cr3tpa55")
+	for name, section := range map[string]string{"a list": "[{base_url: x}]", "unknown": "{devices: {base_ulr: x}}", "text": "devices"} {
+		_, err := config.Load(file(t, good+"\nmdm: "+section))
+		require.Error(t, err, name)
+	}
+}
+
+func TestExample(t *testing.T) {
+	t.Setenv("MDOCKET_MDM__DEVICES__OAUTH__CLIENT_SECRET", "from a vault")
+	c, err := config.Load(filepath.Join("..", "..", "deploy", "config.example.yaml"))
+	require.NoError(t, err)
+	require.Len(t, c.MDMSystems(), 1)
+	require.Equal(t, "from a vault", string(c.MDMSystems()[0].OAuth.ClientSecret))
+}
+
 func TestEveryProblemIsNamed(t *testing.T) {
 	_, err := config.Load("")
 	require.Error(t, err)
@@ -107,7 +173,8 @@ func TestEveryProblemIsNamed(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
-	for _, seed := range []string{good, "", "listen: [", "mail: 1", "sms: {http: {headers: [1]}}", "status_list: {ttl: -1h}", "a: &a [*a]"} {
+	for _, seed := range []string{good, "", "listen: [", "mail: 1", "sms: {http: {headers: [1]}}", "status_list: {ttl: -1h}", "a: &a [*a]",
+		devices, "mdm: {d: {path: '{id}'}}"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
