@@ -2,6 +2,8 @@ package format
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
@@ -24,11 +26,18 @@ type Input struct {
 //
 // Byte strings and constants are shared with the input and with the format: the result is to be read only.
 func (f *Format) Build(in Input) ([]mdoc.NameSpace, error) {
-	if in.ValidFrom.IsZero() || in.Signed.IsZero() || !in.ValidFrom.Before(in.ValidUntil) {
-		return nil, errors.New("build data elements: the times of the document are not set or not in order")
+	if err := in.checkTimes(); err != nil {
+		return nil, fmt.Errorf("build data elements: %w", err)
 	}
 	spaces, problems := f.fill(facts{person: &in.Person, document: &in})
 	return spaces, missing(problems)
+}
+
+func (in *Input) checkTimes() error {
+	if in.ValidFrom.IsZero() || in.Signed.IsZero() || !in.ValidFrom.Before(in.ValidUntil) {
+		return errors.New("the times of the document are not set or not in order")
+	}
+	return nil
 }
 
 // Check reports, with the same error as Build, what is missing or does not fit as far as it can be known before there is a document: the
@@ -67,8 +76,12 @@ func (f *Format) fill(from facts) ([]mdoc.NameSpace, domain.Problems) {
 		elements := make([]mdoc.Element, 0, len(space.elements))
 		for j := range space.elements {
 			e := &space.elements[j]
-			if value := e.value(from, &problems); value != nil {
-				elements = append(elements, mdoc.Element{Identifier: e.identifier, Value: value})
+			outcome := e.outcome(from)
+			for _, problem := range outcome.problems {
+				problems = append(problems, domain.FieldError{Field: e.errorField, Problem: problem})
+			}
+			if outcome.state == present {
+				elements = append(elements, mdoc.Element{Identifier: e.identifier, Value: outcome.value})
 			}
 		}
 		if len(elements) > 0 {
@@ -81,34 +94,86 @@ func (f *Format) fill(from facts) ([]mdoc.NameSpace, domain.Problems) {
 	return spaces, nil
 }
 
-// value gives the element's value, or nil when there is none or it does not fit.
-func (e *element) value(from facts, problems *domain.Problems) any {
-	for s := &e.source; s != nil; s = s.fallback {
-		raw, state := s.raw(from)
-		switch state {
-		case absent:
-			continue
-		case later:
-			return nil
-		case broken:
-			problems.Add(e.errorField, "does not fit: person's birth_date is not a day as YYYY-MM-DD")
-			return nil
+// outcome is what came of looking for a value. With problems, the value is not to be used; they say what is wrong without repeating it.
+type outcome struct {
+	value    any
+	state    presence
+	problems []string
+}
+
+func (e *element) outcome(from facts) outcome {
+	o := e.source.outcome(from, &e.schema)
+	if o.state == absent && e.mandatory {
+		o.problems = append(o.problems, "is required: "+e.source.absence())
+	}
+	return o
+}
+
+// outcome asks the source, and then those it falls back on, until one has a value, and brings it to the schema's type.
+func (s *source) outcome(from facts, schema *schema) outcome {
+	for ; s != nil; s = s.fallback {
+		if o := s.own(from, schema); o.state != absent {
+			return o
+		}
+	}
+	return outcome{}
+}
+
+// own is the outcome of this source alone.
+func (s *source) own(from facts, schema *schema) outcome {
+	if s.kind == sourceFields {
+		return s.compose(from, schema)
+	}
+	raw, state := s.raw(from)
+	if state == broken {
+		return outcome{state: broken, problems: []string{"does not fit: person's birth_date is not a day as YYYY-MM-DD"}}
+	}
+	if state != present || s.kind == sourceConstant {
+		return outcome{value: raw, state: state}
+	}
+	var c conversion
+	o := outcome{value: c.convert(schema, raw), state: present}
+	for _, misfit := range c.misfits {
+		o.problems = append(o.problems, "does not fit: "+s.describe()+misfit)
+	}
+	return o
+}
+
+// compose makes a map out of the sources of its fields. It has no value when none of them has.
+func (s *source) compose(from facts, schema *schema) outcome {
+	m := make(mdoc.Map, 0, len(s.fields))
+	var o outcome
+	var missing []string
+	waiting := false
+	for i, part := range s.fields {
+		f := &schema.fields[i]
+		inner := part.outcome(from, &f.schema)
+		o.problems = append(o.problems, inner.problems...)
+		switch inner.state {
 		case present:
+			m = append(m, mdoc.Entry{Key: f.name, Value: inner.value})
+		case absent:
+			if f.mandatory {
+				missing = append(missing, "does not fit: field "+f.name+" is required: "+part.absence())
+			}
+		case later:
+			waiting = true
+		case broken:
 		}
-		if s.kind == sourceConstant {
-			return raw
-		}
-		var c conversion
-		value := c.convert(&e.schema, raw)
-		for _, misfit := range c.misfits {
-			problems.Add(e.errorField, "does not fit: %s%s", s.describe(), misfit)
-		}
-		return value
 	}
-	if e.mandatory {
-		problems.Add(e.errorField, "is required: %s", e.source.absence())
+	switch {
+	case waiting:
+		o.state = later
+	case len(m) == 0 && len(o.problems) == 0:
+		return outcome{}
+	default:
+		o.value, o.state = m, present
+		if len(m) < schema.minFields && len(o.problems) == 0 {
+			missing = append(missing, "does not fit: the map has fewer than "+strconv.Itoa(schema.minFields)+" fields")
+		}
 	}
-	return nil
+	o.problems = append(o.problems, missing...)
+	return o
 }
 
 // raw gives the value as the source has it.
@@ -124,6 +189,7 @@ func (s *source) raw(from facts) (any, presence) {
 		return s.constant, present
 	case sourceComputed:
 		return s.computed(from)
+	case sourceFields: // see compose
 	}
 	return nil, absent
 }

@@ -53,8 +53,19 @@ type schema struct {
 	maxLength int // characters of text, bytes of a byte string
 	pattern   *regexp.Regexp
 	items     *schema // of an array
+	minItems  int
 	maxItems  int
+	single    bool    // a value that is no list stands for a list of one
 	fields    []field // of a map
+	minFields int
+}
+
+// String gives the type as format files spell it, of an array with its items.
+func (s *schema) String() string {
+	if s.kind == typeArray && s.items != nil {
+		return string(typeArray) + " of " + s.items.String()
+	}
+	return string(s.kind)
 }
 
 type field struct {
@@ -265,11 +276,16 @@ func (c *conversion) date(kind valueType, raw any) any {
 
 func (c *conversion) array(s *schema, raw any) any {
 	list, ok := fromJSON(raw).([]any)
-	if !ok {
-		return c.misfit("is not a list")
+	if !ok && s.single {
+		list, ok = []any{raw}, true
 	}
-	if len(list) > s.maxItems {
+	switch {
+	case !ok:
+		return c.misfit("is not a list")
+	case len(list) > s.maxItems:
 		return c.misfit("has more than " + strconv.Itoa(s.maxItems) + " items")
+	case len(list) < s.minItems:
+		return c.misfit("has fewer than " + strconv.Itoa(s.minItems) + " items")
 	}
 	out := make([]any, 0, len(list))
 	for i, item := range list {
@@ -309,6 +325,9 @@ func (c *conversion) fieldMap(s *schema, raw any) any {
 	}
 	if known < len(in) {
 		return c.misfit("has a field that the format does not have")
+	}
+	if len(out) < s.minFields {
+		return c.misfit("has fewer than " + strconv.Itoa(s.minFields) + " fields")
 	}
 	return out
 }

@@ -1,7 +1,10 @@
 package format
 
 import (
+	"strings"
 	"time"
+
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/mdoc"
@@ -18,6 +21,8 @@ type Format struct {
 
 	expectedUpdateDays int // 0 = the document promises no update
 	spaces             []nameSpace
+
+	versionAt, docTypeAt token.Position // in the file, for what only other files show to be wrong
 }
 
 // Display says how wallets and pages show the document in one language.
@@ -87,6 +92,7 @@ const (
 	sourceImage     sourceKind = "image"
 	sourceConstant  sourceKind = "constant"
 	sourceComputed  sourceKind = "computed"
+	sourceFields    sourceKind = "fields"
 )
 
 // source says where the value of an element comes from.
@@ -96,6 +102,7 @@ type source struct {
 	person   func(*domain.Person) string // of sourcePerson
 	constant any                         // of sourceConstant, already of the element's type
 	computed func(facts) (any, presence) // of sourceComputed
+	fields   []*source                   // of sourceFields: one for each field of the map, in its order; nil = none
 	fallback *source                     // asked when this one has no value; nil = none
 }
 
@@ -109,19 +116,46 @@ func (s *source) describe() string {
 
 // absence says, for error texts, what was looked for and not there.
 func (s *source) absence() string {
-	var text string
-	switch s.kind {
-	case sourcePerson, sourceImage:
-		text = "person has no " + s.name
-	case sourceAttribute:
-		text = "person has no attribute " + s.name
-	case sourceComputed:
-		text = "nothing to compute " + s.name + " from"
-	case sourceConstant:
-		text = "the constant is empty"
+	var texts []string
+	for ; s != nil; s = s.fallback {
+		switch s.kind {
+		case sourcePerson, sourceImage:
+			texts = append(texts, "person has no "+s.name)
+		case sourceAttribute:
+			texts = append(texts, "person has no attribute "+s.name)
+		case sourceComputed:
+			texts = append(texts, "nothing to compute "+s.name+" from")
+		case sourceConstant:
+			texts = append(texts, "the constant is empty")
+		case sourceFields:
+			for _, part := range s.fields {
+				if part != nil {
+					texts = append(texts, part.absence())
+				}
+			}
+		}
 	}
-	if s.fallback != nil {
-		text += ", " + s.fallback.absence()
+	return strings.Join(texts, ", ")
+}
+
+// outline says where the value is looked for, in the order in which it is.
+func (s *source) outline(schema *schema) string {
+	var texts []string
+	for ; s != nil; s = s.fallback {
+		switch s.kind {
+		case sourceConstant:
+			texts = append(texts, "constant "+diagnostic(s.constant))
+		case sourceFields:
+			var parts []string
+			for i, part := range s.fields {
+				if part != nil {
+					parts = append(parts, schema.fields[i].name+": "+part.outline(&schema.fields[i].schema))
+				}
+			}
+			texts = append(texts, "fields ("+strings.Join(parts, "; ")+")")
+		case sourcePerson, sourceAttribute, sourceImage, sourceComputed:
+			texts = append(texts, string(s.kind)+" "+s.name)
+		}
 	}
-	return text
+	return strings.Join(texts, ", else ")
 }

@@ -3,10 +3,7 @@ package format_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +33,7 @@ func load(t testing.TB, id string) *format.Format {
 	return f
 }
 
-// fullInput has a value for every element of both shipped formats.
+// fullInput has a value for every element of the mDL and the staff badge.
 func fullInput() format.Input {
 	b64 := base64.StdEncoding.EncodeToString
 	return format.Input{
@@ -516,7 +513,7 @@ func TestShippedFormats(t *testing.T) {
 			require.Len(t, claim.Display, len(f.Display), "%s has a name in every language of the format", claim.Element)
 		}
 	}
-	require.Equal(t, []string{"iso-mdl", "staff-badge"}, ids)
+	require.Equal(t, shippedIDs, ids)
 
 	mdl := load(t, "iso-mdl")
 	require.Equal(t, "org.iso.18013.5.1.mDL", mdl.DocType)
@@ -530,59 +527,6 @@ func TestShippedFormats(t *testing.T) {
 		}
 	}
 	require.Equal(t, mandatoryMDL, mandatory)
-}
-
-// TestMDLAgainstVectors compares names, mandatory marks and types with the list of another issuer.
-func TestMDLAgainstVectors(t *testing.T) {
-	folder := os.Getenv("MDOCKET_VECTORS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", "..", "shared", "vectors")
-	}
-	data, err := os.ReadFile(filepath.Join(folder, "doctypes.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("doctypes.json is not in the vectors folder; set MDOCKET_VECTORS")
-	}
-	require.NoError(t, err)
-	var list struct {
-		DocTypes map[string][]struct {
-			NameSpace, Element, Type string
-			Mandatory                bool
-		}
-	}
-	require.NoError(t, json.Unmarshal(data, &list))
-
-	// Where the list differs from the standard, the standard holds.
-	differs := map[string]string{
-		"portrait_capture_date": "mdoc.TDate", // the list has a full-date, the standard a tdate
-	}
-	goTypes := map[string][]string{
-		"String": {"string"}, "StringOptions": {"string"}, "Number": {"uint64"}, "IntegerOptions": {"uint64"}, "Boolean": {"bool"},
-		"Date": {"mdoc.FullDate"}, "DateTime": {"mdoc.TDate"}, "Picture": {"[]uint8"}, "Blob": {"[]uint8"}, "ComplexType": {"[]interface {}"},
-	}
-	f := load(t, "iso-mdl")
-	spaces, err := f.Build(fullInput())
-	require.NoError(t, err)
-	built, marks := values(spaces), map[string]bool{}
-	for _, claim := range f.Claims() {
-		marks[claim.Element] = claim.Mandatory
-	}
-	listed := 0
-	for _, e := range list.DocTypes[f.DocType] {
-		if e.NameSpace != "org.iso.18013.5.1" {
-			continue // the AAMVA name space belongs to another format
-		}
-		listed++
-		mandatory, ours := marks[e.Element]
-		require.True(t, ours, "%s is in the format", e.Element)
-		require.Equal(t, e.Mandatory, mandatory, e.Element)
-		got := fmt.Sprintf("%T", built[e.Element])
-		if want, known := differs[e.Element]; known {
-			require.Equal(t, want, got, e.Element)
-			continue
-		}
-		require.Contains(t, goTypes[e.Type], got, e.Element)
-	}
-	require.Len(t, marks, listed, "the format has no element that the list has not")
 }
 
 func BenchmarkBuild(b *testing.B) {

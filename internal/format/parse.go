@@ -50,19 +50,23 @@ type Problem struct {
 type ParseError struct {
 	Name     string // of the file
 	Problems []Problem
+	More     int // mistakes beyond those listed
 }
 
 // Error gives one "file:line:column: message" per line.
 func (e *ParseError) Error() string {
-	lines := make([]string, len(e.Problems))
+	lines := make([]string, len(e.Problems), len(e.Problems)+1)
 	for i, p := range e.Problems {
 		lines[i] = fmt.Sprintf("%s:%d:%d: %s", e.Name, p.Line, p.Column, p.Message)
+	}
+	if e.More > 0 {
+		lines = append(lines, fmt.Sprintf("%s: %d more mistakes", e.Name, e.More))
 	}
 	return strings.Join(lines, "\n")
 }
 
-// Parse reads a format file of at most 256 KiB; name stands for the file in errors. Any mistake gives a *ParseError with all of them (at
-// most 100).
+// Parse reads a format file of at most 256 KiB; name stands for the file in errors. Any mistake gives a *ParseError with all of them, up
+// to 100.
 func Parse(name string, data []byte) (*Format, error) {
 	var d document
 	var f *Format
@@ -73,7 +77,7 @@ func Parse(name string, data []byte) (*Format, error) {
 		slices.SortStableFunc(d.problems, func(a, b Problem) int {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 		})
-		return nil, &ParseError{Name: name, Problems: d.problems}
+		return nil, &ParseError{Name: name, Problems: d.problems, More: d.found - len(d.problems)}
 	}
 	return f, nil
 }
@@ -89,8 +93,8 @@ func (d *document) format(n ast.Node) *Format {
 		d.at(at, "id must be 1 to 63 of a-z, 0-9 and dash, starting with a letter or digit")
 	}
 	version, _ := o.number("version", true, 1, maxVersion)
-	f.Version = int(version)
-	f.DocType = d.name(o, "doc_type")
+	f.Version, f.versionAt = int(version), o.at("version")
+	f.DocType, f.docTypeAt = d.name(o, "doc_type"), o.at("doc_type")
 	digest, at := o.text("digest_algorithm", true)
 	f.DigestAlgorithm = mdoc.DigestAlgorithm(digest)
 	if at != nil && !slices.Contains([]mdoc.DigestAlgorithm{mdoc.SHA256, mdoc.SHA384, mdoc.SHA512}, f.DigestAlgorithm) {
@@ -197,13 +201,16 @@ func (s *names) add(d *document, at ast.Node, what, name string) {
 func (d *document) nameSpaces(o *object) []nameSpace {
 	var spaces []nameSpace
 	var seen names
-	mandatory, counts := false, map[string]int{}
+	mandatory, undecided, counts := false, false, map[string]int{}
 	for _, n := range d.bounded(o, "name_spaces", maxSpaces) {
 		item := d.object(n, "an item of name_spaces", "name", "elements")
 		if item == nil {
 			continue
 		}
-		space := nameSpace{name: d.name(item, "name"), elements: d.elements(item)}
+		space := nameSpace{name: d.name(item, "name")}
+		var unread bool
+		space.elements, unread = d.elements(item)
+		undecided = undecided || unread
 		if space.name != "" {
 			seen.add(d, item.entries["name"].value, "name space", space.name)
 		}
@@ -213,7 +220,7 @@ func (d *document) nameSpaces(o *object) []nameSpace {
 		}
 		spaces = append(spaces, space)
 	}
-	if d.found == 0 && !mandatory {
+	if len(counts) > 0 && !mandatory && !undecided {
 		d.at(o.entries["name_spaces"].key, "at least one element must be mandatory: a document cannot be empty")
 	}
 	for _, space := range spaces {
@@ -229,17 +236,22 @@ func (d *document) nameSpaces(o *object) []nameSpace {
 }
 
 // schemaKeys are the keys that say of which type a value is and what limits it has.
-var schemaKeys = []string{"type", "enum", "min", "max", "max_length", "pattern", "items", "max_items", "fields"}
+var schemaKeys = []string{"type", "enum", "min", "max", "max_length", "pattern", "items", "min_items", "max_items", "single", "fields",
+	"min_fields"}
 
-func (d *document) elements(space *object) []element {
-	var elements []element
+// elements also says whether there is an element of which cannot be told if it is mandatory.
+func (d *document) elements(space *object) (elements []element, undecided bool) {
 	var seen names
 	for _, n := range d.bounded(space, "elements", maxElements) {
 		o := d.object(n, "an element", append([]string{"identifier", "mandatory", "source", "display"}, schemaKeys...)...)
 		if o == nil {
+			undecided = true
 			continue
 		}
-		e := element{identifier: d.name(o, "identifier"), mandatory: o.boolean("mandatory"), labels: d.labels(o)}
+		e := element{identifier: d.name(o, "identifier"), labels: d.labels(o)}
+		before := d.found
+		e.mandatory = o.boolean("mandatory")
+		undecided = undecided || d.found > before
 		if e.identifier != "" {
 			seen.add(d, o.entries["identifier"].value, "element", e.identifier)
 		}
@@ -249,7 +261,7 @@ func (d *document) elements(space *object) []element {
 		}
 		elements = append(elements, e)
 	}
-	return elements
+	return elements, undecided
 }
 
 func (d *document) labels(o *object) []Label {
@@ -279,8 +291,8 @@ var limitsOf = map[valueType][]string{
 	typeFullDate:   nil,
 	typeTDate:      nil,
 	typeEitherDate: nil,
-	typeArray:      {"items", "max_items"},
-	typeMap:        {"fields"},
+	typeArray:      {"items", "min_items", "max_items", "single"},
+	typeMap:        {"fields", "min_fields"},
 	typeAny:        nil,
 }
 
@@ -311,9 +323,12 @@ func (d *document) schema(o *object, s *schema, depth int) bool {
 		s.maxLength = d.limit(o, "max_length", maxBytes, maxBytes)
 	case typeArray:
 		s.maxItems = d.limit(o, "max_items", defaultMaxItems, maxItems)
+		s.minItems = d.limit(o, "min_items", 0, s.maxItems)
+		s.single = o.boolean("single")
 		d.items(o, s, depth)
 	case typeMap:
 		d.fields(o, s, depth)
+		s.minFields = d.limit(o, "min_fields", 0, max(len(s.fields), 1))
 	case typeBool, typeFullDate, typeTDate, typeEitherDate, typeAny:
 	}
 	return d.found == before
@@ -439,7 +454,7 @@ func (d *document) shallow(n ast.Node, depth int) bool {
 	return true
 }
 
-var sourceKinds = []sourceKind{sourcePerson, sourceAttribute, sourceImage, sourceConstant, sourceComputed}
+var sourceKinds = []sourceKind{sourcePerson, sourceAttribute, sourceImage, sourceConstant, sourceComputed, sourceFields}
 
 // source reads where the element's value comes from. usable says whether the element's schema can be checked against.
 func (d *document) source(n ast.Node, e *element, s *source, usable, mayFallBack bool) {
@@ -484,6 +499,10 @@ func (d *document) origin(o *object, e *element, s *source, usable bool) {
 		}
 		return
 	}
+	if s.kind == sourceFields {
+		d.parts(o, e, s, usable)
+		return
+	}
 	text, at := o.text(string(s.kind), true)
 	if at == nil {
 		return
@@ -504,10 +523,52 @@ func (d *document) origin(o *object, e *element, s *source, usable bool) {
 		}
 	case sourceComputed:
 		types = d.computed(at, e, s)
-	case sourceConstant:
+	case sourceConstant, sourceFields:
 	}
 	if usable && len(types) > 0 && !slices.Contains(types, e.schema.kind) {
 		d.at(at, "%s %s cannot be of type %s", s.kind, quote(text), e.schema.kind)
+	}
+}
+
+// parts reads the sources of a map's fields.
+func (d *document) parts(o *object, e *element, s *source, usable bool) {
+	n, ok := o.value(string(sourceFields), true)
+	if !ok {
+		return
+	}
+	if usable && e.schema.kind != typeMap {
+		d.at(o.entries[string(sourceFields)].key, "fields cannot be of type %s", e.schema.kind)
+		usable = false
+	}
+	given := d.object(n, "fields")
+	if given == nil {
+		return
+	}
+	if len(given.keys) == 0 {
+		d.at(n, "fields is empty")
+	}
+	s.fields = make([]*source, len(e.schema.fields))
+	for _, name := range given.keys {
+		part, at := element{identifier: name}, -1
+		if usable {
+			if at = slices.IndexFunc(e.schema.fields, func(f field) bool { return f.name == name }); at < 0 {
+				d.at(given.entries[name].key, "the map has no field %s", quote(name))
+			} else {
+				part.schema = e.schema.fields[at].schema
+			}
+		}
+		if from, ok := given.value(name, true); ok {
+			origin := &source{}
+			d.source(from, &part, origin, at >= 0, true)
+			if at >= 0 {
+				s.fields[at] = origin
+			}
+		}
+	}
+	for _, f := range e.schema.fields {
+		if usable && f.mandatory && !given.has(f.name) {
+			d.at(n, "field %s is mandatory and has no source", quote(f.name))
+		}
 	}
 }
 

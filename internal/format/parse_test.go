@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,6 +120,55 @@ name_spaces:
 		{"nothing mandatory", strings.Replace(element(""), "mandatory: true, ", "", 1), []string{
 			"f.yaml:7:1: at least one element must be mandatory: a document cannot be empty",
 		}},
+		{"nothing mandatory, and more", strings.Replace(strings.Replace(element(`{identifier: b, type: odd, source: {attribute: b}}`),
+			"mandatory: true, ", "", 1), "id: x", "id: X", 1), []string{
+			"f.yaml:1:5: id must be 1 to 63 of a-z, 0-9 and dash, starting with a letter or digit",
+			"f.yaml:7:1: at least one element must be mandatory: a document cannot be empty",
+			`f.yaml:9:23: type "odd" is not known; the types are ` + types,
+		}},
+		{"no map, and nothing mandatory that could be read", strings.Replace(element(`just text`), "mandatory: true, ", "", 1), []string{
+			"f.yaml:9:1: an element must be a map",
+		}},
+		{"no maps at all", strings.Replace(element(""), "[{locale: en, name: X}]", "[en]", 1) + "  - just text\n", []string{
+			"f.yaml:6:11: an item of display must be a map",
+			"f.yaml:10:5: an item of name_spaces must be a map",
+		}},
+		{"display of an element", element(`{identifier: b, type: tstr, source: {attribute: a}, display: B},
+{identifier: c, type: tstr, source: {attribute: a}, display: {english language: C, de: "", fr: ` + strings.Repeat("x", 151) + `, it: 5}},
+{identifier: d, type: tstr, source: {attribute: a}, display: }`), []string{
+			"f.yaml:9:62: display must be a map",
+			"f.yaml:10:63: locale must be a language tag such as en or de-CH",
+			"f.yaml:10:88: de is empty",
+			"f.yaml:10:96: fr must be UTF-8 text of at most 150 characters",
+			"f.yaml:10:253: it must be text; put it in quotes",
+			"f.yaml:11:53: display has no value",
+		}},
+		{"too many of everything", strings.Replace(element("{identifier: b, type: tstr, enum: ["+
+			strings.Join(repeat(501, func(i int) string { return fmt.Sprintf("v%03d", i) }), ", ")+"], source: {attribute: a}}"),
+			"[{locale: en, name: X}]", "["+strings.Join(repeat(51, func(i int) string {
+				return fmt.Sprintf("{locale: en-%03d, name: X}", i)
+			}), ", ")+"]", 1), []string{
+			"f.yaml:6:1361: display has more than 50 items",
+			"f.yaml:9:3036: enum has more than 500 items",
+		}},
+		{"what formats have no use for", element(`{identifier: b, type: int, enum: [*a, 1], source: {attribute: b}},
+{identifier: c, type: map, fields: [just text, {name: a, type: any}], source: {constant: {a: *b}}},
+{identifier: d, type: any, source: {constant: {1: b}}},
+{identifier: e, type: any, source: {constant: }},
+{identifier: ` + strings.Repeat("f", 70) + `, type: ` + strings.Repeat("odd", 30) + `, source: {attribute: a}}`), []string{
+			"f.yaml:9:35: must be text, a number, true, false, a list or a map",
+			"f.yaml:10:37: a field must be a map",
+			"f.yaml:10:94: must be text, a number, true, false, a list or a map",
+			"f.yaml:11:48: a key of the value must be plain text",
+			"f.yaml:12:37: constant has no value",
+			`f.yaml:13:92: type "` + strings.Repeat("odd", 20) + `…" is not known; the types are ` + types,
+		}},
+		{"pattern too long", element(`{identifier: b, type: tstr, pattern: ` + strings.Repeat("x", 501) + `, source: {attribute: a}}`), []string{
+			"f.yaml:9:38: pattern is longer than 500 characters",
+		}},
+		{"attribute too long", element(`{identifier: b, type: tstr, source: {attribute: ` + strings.Repeat("x", 101) + `}}`), []string{
+			"f.yaml:9:49: attribute must be a name of at most 100 characters without spaces",
+		}},
 		{"repeated key", "id: y\n" + element(""), []string{`f.yaml:2:1: key "id" occurs twice`}},
 		{"repeated name space", element("") + "  - {name: org.example.1, elements: [{identifier: a, type: any, source: {attribute: b}}]}\n",
 			[]string{
@@ -139,17 +189,17 @@ name_spaces:
 		{"anchor", element(`{identifier: b, type: tstr, source: &s {attribute: a}}`), []string{"f.yaml:9:37: source must be a map"}},
 		{"tag", element(`{identifier: b, type: tstr, source: !!map {attribute: a}}`), []string{"f.yaml:9:37: source must be a map"}},
 		{"no source", element(`{identifier: b, type: tstr, mandatory: true, source: {}}`), []string{
-			"f.yaml:9:54: a source needs one of person, attribute, image, constant, computed",
+			"f.yaml:9:54: a source needs one of person, attribute, image, constant, computed, fields",
 		}},
 		{"two sources", element(`{identifier: b, type: tstr, source: {attribute: a, person: email}}`), []string{
-			"f.yaml:9:52: a source is one of person, attribute, image, constant, computed; this one has attribute and person",
+			"f.yaml:9:52: a source is one of person, attribute, image, constant, computed, fields; this one has attribute and person",
 		}},
 		{"unknown source", element(`{identifier: b, type: tstr, source: {ldap: a}}`), []string{
-			"f.yaml:9:37: a source needs one of person, attribute, image, constant, computed",
-			`f.yaml:9:38: source has no key "ldap"; its keys are person, attribute, image, constant, computed, else`,
+			"f.yaml:9:37: a source needs one of person, attribute, image, constant, computed, fields",
+			`f.yaml:9:38: source has no key "ldap"; its keys are person, attribute, image, constant, computed, fields, else`,
 		}},
 		{"else in else", element(`{identifier: b, type: tstr, source: {attribute: a, else: {attribute: b, else: {constant: c}}}}`), []string{
-			`f.yaml:9:73: source has no key "else"; its keys are person, attribute, image, constant, computed`,
+			`f.yaml:9:73: source has no key "else"; its keys are person, attribute, image, constant, computed, fields`,
 		}},
 		{"unknown person field", element(`{identifier: b, type: tstr, source: {person: shoe_size}}`), []string{
 			`f.yaml:9:46: person has no field "shoe_size"; its fields are birth_date, email, external_id, family_name, given_name, group, ` +
@@ -213,7 +263,47 @@ name_spaces:
 			`f.yaml:10:66: field "a" occurs twice, first in line 10`,
 			`f.yaml:10:75: type "odd" is not known; the types are ` + types,
 			"f.yaml:10:111: type is required",
-			`f.yaml:11:70: items has no key "source"; its keys are type, enum, min, max, max_length, pattern, items, max_items, fields`,
+			`f.yaml:11:70: items has no key "source"; its keys are type, enum, min, max, max_length, pattern, items, min_items, ` +
+				`max_items, single, fields, min_fields`,
+		}},
+		{"limits of structures", element(`{identifier: b, type: array, min_items: 3, max_items: 2, single: maybe, items: {type: int}, source: {image: b}},
+{identifier: c, type: map, min_fields: 2, fields: [{name: a, type: int}], source: {attribute: c}},
+{identifier: d, type: tstr, min_items: 1, single: true, min_fields: 1, source: {attribute: d}},
+{identifier: e, type: array, min_items: 2, items: {type: int}, source: {constant: [1]}},
+{identifier: f, type: map, min_fields: 1, fields: [{name: a, type: int}], source: {constant: {}}}`), []string{
+			"f.yaml:9:41: min_items must be a whole number from 1 to 2",
+			"f.yaml:9:66: single must be true or false",
+			"f.yaml:9:109: image must be portrait or signature",
+			"f.yaml:10:40: min_fields must be a whole number from 1 to 1",
+			"f.yaml:11:29: min_items does not go with type tstr",
+			"f.yaml:11:43: single does not go with type tstr",
+			"f.yaml:11:57: min_fields does not go with type tstr",
+			"f.yaml:12:83: the constant has fewer than 2 items",
+			"f.yaml:13:94: the constant has fewer than 1 fields",
+		}},
+		{"sources of fields", element(`{identifier: b, type: tstr, source: {fields: {a: {attribute: a}}}},
+{identifier: c, type: map, fields: [{name: a, type: int, mandatory: true}, {name: d, type: full-date}], source: {fields: {
+  b: {attribute: b}, d: {person: email}, d: {attribute: d}}}},
+{identifier: e, type: map, fields: [{name: a, type: int}], source: {fields: {}}},
+{identifier: f, type: map, fields: [{name: a, type: int}], source: {fields: [a]}},
+{identifier: g, type: map, fields: [{name: a, type: int}], source: {fields: }},
+{identifier: h, type: map, fields: [{name: a, type: int}, {name: age_over_18, type: bool}], source: {fields: {
+  a: {constant: x, else: {attribute: a, else: {attribute: b}}}, age_over_18: {computed: age_over(21)}}}},
+{identifier: i, type: odd, source: {fields: {a: {attribute: "a b"}, b: }}}`), []string{
+			"f.yaml:9:38: fields cannot be of type tstr",
+			`f.yaml:10:122: field "a" is mandatory and has no source`,
+			`f.yaml:11:3: the map has no field "b"`,
+			`f.yaml:11:34: person "email" cannot be of type full-date`,
+			`f.yaml:11:42: key "d" occurs twice`,
+			"f.yaml:12:77: fields is empty",
+			"f.yaml:13:77: fields must be a map",
+			"f.yaml:14:69: fields has no value",
+			"f.yaml:16:17: the constant is not a whole number",
+			`f.yaml:16:41: source has no key "else"; its keys are person, attribute, image, constant, computed, fields`,
+			"f.yaml:16:89: element age_over_18 cannot come from age_over(21)",
+			`f.yaml:17:23: type "odd" is not known; the types are ` + types,
+			"f.yaml:17:61: attribute must be a name of at most 100 characters without spaces",
+			"f.yaml:17:69: b has no value",
 		}},
 		{"structures too deep", element(`{identifier: b, type: array, source: {attribute: b}, ` + strings.Repeat("items: {type: array, ", 6) +
 			`items: {type: int}` + strings.Repeat("}", 7)), []string{
@@ -224,12 +314,22 @@ name_spaces:
 	}
 }
 
+func repeat(n int, line func(int) string) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = line(i)
+	}
+	return lines
+}
+
 func TestParseStopsListing(t *testing.T) {
 	var b strings.Builder
 	for i := range 300 {
 		fmt.Fprintf(&b, "{identifier: e%d, type: array, items: {type: odd}, source: {constant: [1]}},\n", i)
 	}
-	require.Len(t, problems(t, element(b.String())), 100)
+	listed := problems(t, element(b.String()))
+	require.Len(t, listed, 101)
+	require.Equal(t, "f.yaml: 200 more mistakes", listed[100])
 }
 
 func TestRegistry(t *testing.T) {
@@ -260,7 +360,7 @@ func TestRegistry(t *testing.T) {
 		for _, f := range registry.List() {
 			ids = append(ids, f.ID)
 		}
-		require.Equal(t, []string{"iso-mdl", "staff-badge", "x"}, ids)
+		require.Equal(t, append(slices.Clone(shippedIDs), "x"), ids)
 	})
 	t.Run("every file is reported", func(t *testing.T) {
 		dir := write(t, map[string]string{
@@ -273,13 +373,37 @@ func TestRegistry(t *testing.T) {
 		_, err := format.Load(dir)
 		var e *format.ParseError
 		require.ErrorAs(t, err, &e)
-		require.Equal(t, filepath.Join(dir, "d.yaml"), e.Name)
 		require.Equal(t, []string{
-			dir + "/b.yaml: version 1 of format x is already in " + dir + "/a.yaml",
-			dir + "/c.yaml: format x has another doc_type in " + dir + "/a.yaml",
+			dir + "/b.yaml:2:10: version 1 of format x is already in " + dir + "/a.yaml",
+			dir + "/c.yaml:3:11: format x has another doc_type in " + dir + "/a.yaml",
 			dir + "/d.yaml:5:14: status_bits must be a whole number from 1 to 2",
-			dir + "/e.yaml: version 1 of format iso-mdl is already in shipped:formats/iso-mdl-1.yaml",
+			dir + "/e.yaml:2:10: version 1 of format iso-mdl is already in shipped:formats/iso-mdl-1.yaml",
 		}, strings.Split(err.Error(), "\n"))
+	})
+	t.Run("single files", func(t *testing.T) {
+		dir := write(t, map[string]string{"a.yml": faultless, "b.yaml": version("0"), "c.yaml": version("1")})
+		file := func(name string) string { return filepath.Join(dir, name) }
+		registry, err := format.LoadFiles(file("a.yml"))
+		require.NoError(t, err)
+		_, ok := registry.Get("x")
+		require.True(t, ok)
+		_, err = format.LoadFiles(file("a.yml"), file("b.yaml"), file("c.yaml"), file("none.yaml"))
+		require.ErrorIs(t, err, os.ErrNotExist)
+		require.Equal(t, []string{
+			file("b.yaml") + ":2:10: version must be a whole number from 1 to 1000000",
+			file("c.yaml") + ":2:10: version 1 of format x is already in " + file("a.yml"),
+		}, strings.Split(err.Error(), "\n")[:2])
+	})
+	t.Run("shipped files", func(t *testing.T) {
+		for _, id := range shippedIDs {
+			name, data, err := format.ShippedFile(id)
+			require.NoError(t, err)
+			f, err := format.Parse(name, data)
+			require.NoError(t, err)
+			require.Equal(t, id, f.ID)
+		}
+		_, _, err := format.ShippedFile("x")
+		require.Error(t, err)
 	})
 	t.Run("no such directory", func(t *testing.T) {
 		_, err := format.Load(filepath.Join(t.TempDir(), "none"))
@@ -298,6 +422,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(everyType))
 	f.Add([]byte(element("{identifier: b, type: any, source: {constant: [{a: 1.5}]}}")))
+	f.Add([]byte(composed))
 	f.Add([]byte("? a\n: - b\n- &x !!str |\n  y\n<<: *x\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parsed, err := format.Parse("fuzz.yaml", data)
@@ -314,7 +439,10 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		in := fullInput()
+		preview, err := parsed.Preview(in)
+		require.NoError(t, err)
 		spaces, err := parsed.Build(in)
+		require.Equal(t, err == nil, preview.OK(), "the preview finds problems where Build does")
 		if err == nil {
 			require.NotEmpty(t, spaces, "a format that parses makes no empty document")
 			_, err = mdocBytes(spaces)

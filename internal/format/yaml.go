@@ -153,6 +153,11 @@ func (d *document) object(n ast.Node, what string, known ...string) *object {
 	return o
 }
 
+// at gives where the value of key begins.
+func (o *object) at(key string) token.Position {
+	return start(o.entries[key].value)
+}
+
 func (o *object) has(key string) bool {
 	_, ok := o.entries[key]
 	return ok
