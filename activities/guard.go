@@ -64,6 +64,11 @@ func (g guard) translate(ctx context.Context, err error) error {
 
 // keepAlive reports to Temporal that the worker is alive until the function it gives is called, so that the work of a dead one is taken over soon.
 func keepAlive(ctx context.Context) (stop func()) {
+	return keepTelling(ctx, func() []any { return nil })
+}
+
+// keepTelling is keepAlive with what a further try should know.
+func keepTelling(ctx context.Context, what func() []any) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var reporting sync.WaitGroup
 	reporting.Go(func() {
@@ -72,7 +77,7 @@ func keepAlive(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
+				activity.RecordHeartbeat(ctx, what()...)
 			case <-ctx.Done():
 				return
 			}

@@ -26,7 +26,6 @@ import (
 // Config is what an operator of the server decides about HTTP. Its zero value but for BaseURL is usable.
 type Config struct {
 	BaseURL        string   // public, without a trailing slash; also the credential issuer identifier
-	QRBaseURL      string   // of links in QR codes; empty = BaseURL
 	ServerName     string   // shown on pages and in wallets
 	TrustedProxies []string // addresses or networks whose X-Forwarded-For is believed; empty = none
 	MaxBody        int64    // bytes of a request body; 0 = 2 MiB. Some endpoints take less.
@@ -62,9 +61,9 @@ func New(d Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	document := mountOperator(r, operator.Deps{Issuer: d.Issuer, Access: d.Access, Log: d.Log})
+	document := mountJSON(r, operator.Deps{Issuer: d.Issuer, Access: d.Access, Log: d.Log})
 	wallet.Register(r, wallet.Deps{Issuer: d.Issuer, BaseURL: d.Config.BaseURL, ServerName: d.Config.ServerName, Log: d.Log, Now: d.Now})
-	public.Register(r, public.Deps{Issuer: d.Issuer, BaseURL: d.Config.BaseURL, QRBaseURL: d.Config.QRBaseURL, ServerName: d.Config.ServerName,
+	public.Register(r, public.Deps{Issuer: d.Issuer, BaseURL: d.Config.BaseURL, ServerName: d.Config.ServerName,
 		Log: d.Log})
 	if err := mountDocument(r, document); err != nil {
 		return nil, err

@@ -19,6 +19,8 @@ import (
 
 	"github.com/mdocket/mdocket/api/operator"
 	"github.com/mdocket/mdocket/api/problem"
+	"github.com/mdocket/mdocket/api/rest"
+	"github.com/mdocket/mdocket/api/selfservice"
 )
 
 // apiVersion is the version of the operators' API: the major number is in the paths.
@@ -27,15 +29,15 @@ const apiVersion = "1.0.0"
 // Document gives the OpenAPI 3.1 document of everything under /v1 as YAML, without a running server. It is the same at every call.
 func Document() ([]byte, error) {
 	releaseMode()
-	document, err := mountOperator(gin.New(), operator.Deps{}).YAML()
+	document, err := mountJSON(gin.New(), operator.Deps{}).YAML()
 	if err != nil {
 		return nil, fmt.Errorf("write OpenAPI document: %w", err)
 	}
 	return document, nil
 }
 
-// mountOperator adds the operators' API and gives its description.
-func mountOperator(r *gin.Engine, d operator.Deps) *huma.OpenAPI {
+// mountJSON adds the APIs of operators and holders and gives their description.
+func mountJSON(r *gin.Engine, d operator.Deps) *huma.OpenAPI {
 	problem.UseInHuma()
 	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: readJSON}
 	config := huma.Config{
@@ -48,10 +50,10 @@ func mountOperator(r *gin.Engine, d operator.Deps) *huma.OpenAPI {
 					"following one. Creating calls take an Idempotency-Key. Times are RFC 3339 in UTC."},
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-				SecuritySchemes: map[string]*huma.SecurityScheme{operator.SecurityScheme: {Type: "http", Scheme: "bearer",
+				SecuritySchemes: map[string]*huma.SecurityScheme{rest.SecurityScheme: {Type: "http", Scheme: "bearer",
 					Description: "The token of a session, or an API key"}},
 			},
-			Tags: operator.Tags(),
+			Tags: append(operator.Tags(), selfservice.Tags()...),
 		},
 		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
 		DefaultFormat:                "application/json",
@@ -59,6 +61,7 @@ func mountOperator(r *gin.Engine, d operator.Deps) *huma.OpenAPI {
 	}
 	api := humagin.New(r, config)
 	operator.Register(api, d)
+	selfservice.Register(api, selfservice.Deps{Issuer: d.Issuer, Access: d.Access, Log: d.Log})
 	return api.OpenAPI()
 }
 

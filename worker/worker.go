@@ -29,6 +29,7 @@ type Registry interface {
 type Activities struct {
 	Issuance     *activities.Issuance
 	Cancellation *activities.Cancellation
+	Batch        *activities.Batch
 	Notices      *activities.Notices
 }
 
@@ -36,10 +37,12 @@ type Activities struct {
 func RegisterRequests(r Registry, a Activities) {
 	r.RegisterWorkflowWithOptions(workflows.Issuance, workflow.RegisterOptions{Name: messages.WorkflowIssuance})
 	r.RegisterWorkflowWithOptions(workflows.Cancellation, workflow.RegisterOptions{Name: messages.WorkflowCancellation})
+	r.RegisterWorkflowWithOptions(workflows.Batch, workflow.RegisterOptions{Name: messages.WorkflowBatch})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.WorkflowReconcile})
 	r.RegisterWorkflowWithOptions(workflows.Notices, workflow.RegisterOptions{Name: messages.WorkflowNotices})
 	r.RegisterActivity(a.Issuance)
 	r.RegisterActivity(a.Cancellation)
+	r.RegisterActivity(a.Batch)
 	r.RegisterActivity(a.Notices)
 }
 
@@ -48,11 +51,17 @@ func RegisterSigning(r sdk.ActivityRegistry, a Activities) {
 	r.RegisterActivityWithOptions(a.Issuance.Sign, activity.RegisterOptions{Name: "Sign"})
 }
 
+// RegisterBatches binds the activities of the queue of batches.
+func RegisterBatches(r sdk.ActivityRegistry, a Activities) {
+	r.RegisterActivityWithOptions(a.Batch.RunBatch, activity.RegisterOptions{Name: "RunBatch"})
+}
+
 // Options size the workers of one process. Zero values give the defaults.
 type Options struct {
 	Activities  int           // messages, reminders and reconciliations at once; default 50
 	SQLSteps    int           // local activities at once; default 32
 	Signatures  int           // sign activities at once; default twice the processors
+	Pages       int           // pages of batches at once; default 4
 	Cached      int           // workflows kept in memory between their steps; default 1000. Holds for the whole process
 	StopTimeout time.Duration // for running activities when stopping; default 20 s
 }
@@ -61,7 +70,7 @@ func (o *Options) defaults() {
 	for _, f := range []struct {
 		value   *int
 		without int
-	}{{&o.Activities, 50}, {&o.SQLSteps, 32}, {&o.Signatures, 2 * runtime.GOMAXPROCS(0)}, {&o.Cached, 1000}} {
+	}{{&o.Activities, 50}, {&o.SQLSteps, 32}, {&o.Signatures, 2 * runtime.GOMAXPROCS(0)}, {&o.Pages, 4}, {&o.Cached, 1000}} {
 		if *f.value <= 0 {
 			*f.value = f.without
 		}
@@ -71,7 +80,7 @@ func (o *Options) defaults() {
 	}
 }
 
-// Workers are the requests worker and the signing worker of one process.
+// Workers are the workers of one process: for requests, for signing, for batches.
 type Workers struct {
 	engine     *engine.Engine
 	activities Activities
@@ -117,7 +126,7 @@ func (w *Workers) Run(ctx context.Context) {
 	}
 }
 
-// runOnce starts both workers and stops them when the context ends or one of them cannot go on.
+// runOnce starts the workers and stops them when the context ends or one of them cannot go on.
 func (w *Workers) runOnce(ctx context.Context) error {
 	if err := w.engine.Ping(ctx); err != nil {
 		return err
@@ -125,7 +134,7 @@ func (w *Workers) runOnce(ctx context.Context) error {
 	if err := w.engine.EnsureSchedules(ctx); err != nil {
 		return err
 	}
-	fatal := make(chan error, 2) // one of each worker
+	fatal := make(chan error, 3) // one of each worker
 	onFatal := func(err error) { fatal <- err }
 	requests := sdk.New(w.engine.Client(), messages.QueueRequests, sdk.Options{
 		MaxConcurrentActivityExecutionSize:      w.options.Activities,
@@ -144,14 +153,23 @@ func (w *Workers) runOnce(ctx context.Context) error {
 		OnFatalError:                       onFatal,
 	})
 	RegisterSigning(signing, w.activities)
+	batches := sdk.New(w.engine.Client(), messages.QueueBatches, sdk.Options{
+		MaxConcurrentActivityExecutionSize: w.options.Pages,
+		MaxConcurrentActivityTaskPollers:   batchPollers,
+		DisableWorkflowWorker:              true,
+		WorkerStopTimeout:                  w.options.StopTimeout,
+		OnFatalError:                       onFatal,
+	})
+	RegisterBatches(batches, w.activities)
 	var stopping sync.WaitGroup
 	defer func() {
-		// Stop is due even where Start failed. It waits until activities have ended, so both stop side by side.
+		// Stop is due even where Start failed. It waits until activities have ended, so all stop side by side.
 		stopping.Go(requests.Stop)
 		stopping.Go(signing.Stop)
+		stopping.Go(batches.Stop)
 		stopping.Wait()
 	}()
-	if err := errors.Join(requests.Start(), signing.Start()); err != nil {
+	if err := errors.Join(requests.Start(), signing.Start(), batches.Start()); err != nil {
 		return err
 	}
 	w.started.Do(func() { close(w.ready) })
@@ -168,4 +186,5 @@ func (w *Workers) runOnce(ctx context.Context) error {
 const (
 	workflowPollers = 4
 	activityPollers = 4
+	batchPollers    = 2 // pages take seconds
 )

@@ -66,6 +66,16 @@ func (i *issuer) ExpireCancellation(context.Context, string) (messages.Cancellat
 	return messages.CancellationSnapshot{State: domain.CancellationExpired}, nil
 }
 
+func (i *issuer) BeginBatch(context.Context, string) (messages.BatchSnapshot, error) {
+	return messages.BatchSnapshot{State: domain.BatchRunning, Total: 1}, nil
+}
+
+func (i *issuer) RunBatch(context.Context, messages.BatchPage, func(int) error) error { return nil }
+
+func (i *issuer) EndBatch(context.Context, string) (messages.BatchResult, error) {
+	return messages.BatchResult{Total: 1, Completed: 1}, nil
+}
+
 func (i *issuer) Reconcile(context.Context, func(context.Context, string) error) (int, error) {
 	return 0, nil
 }
@@ -77,7 +87,7 @@ func start(t *testing.T, address string, i *issuer) (*engine.Engine, *worker.Wor
 	})
 	require.NoError(t, err)
 	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet),
-		Notices: activities.NewNotices(i, quiet)}
+		Notices: activities.NewNotices(i, quiet), Batch: activities.NewBatch(i, quiet)}
 	w := worker.New(e, acts, quiet, worker.Options{StopTimeout: 10 * time.Second})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -128,6 +138,10 @@ func TestTemporalComesLater(t *testing.T) {
 	ended, err := e.ActOnCancellation(t.Context(), domain.CancellationApprove, messages.CancellationActRef{CancellationID: "c1", ActID: "a1"})
 	require.NoError(t, err)
 	require.Equal(t, domain.CancellationApproved, ended.State)
+	require.NoError(t, e.StartBatch(t.Context(), "b1"))
+	var result messages.BatchResult
+	require.NoError(t, e.Client().GetWorkflow(t.Context(), messages.BatchID("b1"), "").Get(t.Context(), &result))
+	require.Equal(t, messages.BatchResult{Total: 1, Completed: 1}, result)
 	stop()
 	require.NoError(t, server.Stop())
 	goleak.VerifyNone(t, running)

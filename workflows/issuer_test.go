@@ -18,7 +18,8 @@ var quiet = slog.New(slog.DiscardHandler)
 // bind gives the activities of both issuers; start may be nil where nothing is reconciled.
 func bind(issuer *fakeIssuer, start func(context.Context, string) error) worker.Activities {
 	return worker.Activities{Issuance: activities.NewIssuance(issuer, start, quiet),
-		Cancellation: activities.NewCancellation(&issuer.cancellations, quiet), Notices: activities.NewNotices(issuer, quiet)}
+		Cancellation: activities.NewCancellation(&issuer.cancellations, quiet), Notices: activities.NewNotices(issuer, quiet),
+		Batch: activities.NewBatch(&issuer.batches, quiet)}
 }
 
 // errDown stands for a database or a mail server that does not answer.
@@ -50,6 +51,7 @@ type fakeIssuer struct {
 	entered  func(method string) // called unlocked at the start of each call
 
 	cancellations fakeCanceler
+	batches       fakeBatcher
 }
 
 func newFakeIssuer(now func() time.Time) *fakeIssuer {

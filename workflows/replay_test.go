@@ -233,6 +233,10 @@ func startWorkers(t *testing.T, c client.Client, issuer *fakeIssuer) {
 	t.Cleanup(requests.Stop)
 	require.NoError(t, signing.Start())
 	t.Cleanup(signing.Stop)
+	batches := sdkworker.New(c, messages.QueueBatches, sdkworker.Options{DisableWorkflowWorker: true})
+	worker.RegisterBatches(batches, a)
+	require.NoError(t, batches.Start())
+	t.Cleanup(batches.Stop)
 }
 
 func download(t *testing.T, c client.Client, workflowID, runID string) *historypb.History {
@@ -250,6 +254,7 @@ func replay(h *historypb.History) error {
 	replayer := sdkworker.NewWorkflowReplayer()
 	replayer.RegisterWorkflowWithOptions(workflows.Issuance, workflow.RegisterOptions{Name: messages.WorkflowIssuance})
 	replayer.RegisterWorkflowWithOptions(workflows.Cancellation, workflow.RegisterOptions{Name: messages.WorkflowCancellation})
+	replayer.RegisterWorkflowWithOptions(workflows.Batch, workflow.RegisterOptions{Name: messages.WorkflowBatch})
 	return replayer.ReplayWorkflowHistory(log.NewStructuredLogger(quiet), h)
 }
 
@@ -293,6 +298,9 @@ func TestReplay(t *testing.T) {
 		require.Contains(t, files, filepath.Join(histories, p.name+".json.gz"), "every way has a recorded history")
 	}
 	for _, p := range cancellationWays {
+		require.Contains(t, files, filepath.Join(histories, p.name+".json.gz"), "every way has a recorded history")
+	}
+	for _, p := range batchWays {
 		require.Contains(t, files, filepath.Join(histories, p.name+".json.gz"), "every way has a recorded history")
 	}
 	for _, file := range files {

@@ -127,9 +127,12 @@ func TestRoles(t *testing.T) {
 	s := newServer(t)
 	role := s.call(t, s.admin, http.MethodPost, "/v1/roles", map[string]any{"name": "clerks", "permissions": []string{"request", "approve"}}).
 		object(t, http.StatusCreated)
-	changed := s.call(t, s.admin, http.MethodPut, "/v1/roles/"+text(t, role, "id"), map[string]any{"name": "clerks",
-		"permissions": []string{"audit"}}).
-		object(t, http.StatusOK)
+	body := map[string]any{"name": "clerks", "permissions": []string{"audit"}, "version": role["version"]}
+	changed := s.call(t, s.admin, http.MethodPut, "/v1/roles/"+text(t, role, "id"), body).object(t, http.StatusOK)
+	stale := s.call(t, s.admin, http.MethodPut, "/v1/roles/"+text(t, role, "id"), body).refused(t, domain.CodeConflict)
+	require.Equal(t, changed["version"], stale.Details["version"])
+	delete(body, "version")
+	s.call(t, s.admin, http.MethodPut, "/v1/roles/"+text(t, role, "id"), body).refused(t, domain.CodeInvalid)
 	require.Equal(t, []any{"audit"}, changed["permissions"])
 	require.Contains(t, s.call(t, s.admin, http.MethodGet, "/v1/roles", nil).items(t), changed)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 type allowedAct struct {
-	Act     domain.DocumentAct `json:"act" enum:"disable,enable,cancel,request_cancel"`
+	Act     domain.DocumentAct `json:"act" enum:"disable,enable,cancel,request_cancel,update"`
 	Allowed bool               `json:"allowed"`
 	Code    domain.Code        `json:"code,omitempty" doc:"Why not, for machines"`
 	Why     string             `json:"why,omitempty" doc:"Why not, in words"`

@@ -28,6 +28,7 @@ func TestDocumentLife(t *testing.T) {
 		map[string]any{"act": "cancel", "allowed": true},
 		map[string]any{"act": "request_cancel", "allowed": false, "code": "wrong_state",
 			"why": "the profile asks for no approval: the document can be canceled directly"},
+		map[string]any{"act": "update", "allowed": true},
 	}, d["allowed_acts"])
 
 	copies := s.call(t, s.admin, http.MethodGet, path+"/copies", nil).items(t)

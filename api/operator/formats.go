@@ -55,6 +55,51 @@ func (o *operator) formats() {
 	add(o, operation{id: "get-format", method: http.MethodGet, path: "/v1/formats/{id}", tag: tagProfiles, needs: reads,
 		summary: "Read a document format", description: "Gives the latest version with its data elements.",
 		problems: []domain.Code{domain.CodeNotFound}}, o.getFormat)
+	add(o, operation{id: "preview-format", method: http.MethodPost, path: "/v1/formats/preview", tag: tagProfiles, needs: reads,
+		summary: "Try a document format on a person",
+		description: "Shows every data element that an installed format, or a format file in the body, would give a person, or why it would not. A file " +
+			"with mistakes is refused with every mistake by line and column.",
+		problems: []domain.Code{domain.CodeNotFound}}, o.previewFormat)
+}
+
+type previewFormatInput struct {
+	Body struct {
+		FormatID string `json:"format_id,omitempty" maxLength:"64" doc:"An installed format; or give source"`
+		Source   string `json:"source,omitempty" maxLength:"262144" doc:"Text of a format file (YAML) that need not be installed"`
+		PersonID string `json:"person_id,omitempty" maxLength:"64" doc:"Whose data to use; a made-up person's when left out. Needs people_read too"`
+	}
+}
+
+type previewedElement struct {
+	NameSpace  string            `json:"name_space"`
+	Identifier string            `json:"identifier"`
+	Display    map[string]string `json:"display" doc:"Name by language"`
+	Type       string            `json:"type" doc:"CBOR type"`
+	Mandatory  bool              `json:"mandatory"`
+	Source     string            `json:"source" doc:"Where the value comes from"`
+	Value      string            `json:"value,omitempty" doc:"In CBOR diagnostic notation; absent: the document would be without it"`
+	Problems   []string          `json:"problems,omitempty" doc:"Why the document could not be made"`
+}
+
+type formatPreview struct {
+	Format   string             `json:"format"`
+	Version  int                `json:"version"`
+	DocType  string             `json:"doc_type"`
+	OK       bool               `json:"ok" doc:"The document could be made"`
+	Elements []previewedElement `json:"elements"`
+}
+
+func (o *operator) previewFormat(ctx context.Context, caller domain.Caller, in *previewFormatInput) (*reply[formatPreview], error) {
+	p, err := o.Issuer.PreviewFormat(ctx, caller, issuer.FormatPreview{FormatID: in.Body.FormatID, Source: in.Body.Source,
+		PersonID: in.Body.PersonID})
+	if err != nil {
+		return nil, err
+	}
+	out := formatPreview{Format: p.Format, Version: p.Version, DocType: p.DocType, OK: p.OK(), Elements: []previewedElement{}}
+	for _, e := range p.Elements {
+		out.Elements = append(out.Elements, previewedElement(e))
+	}
+	return replyWith(out), nil
 }
 
 func (o *operator) listFormats(_ context.Context, caller domain.Caller, _ *nothing) (*reply[list[DocumentFormat]], error) {

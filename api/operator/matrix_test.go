@@ -25,6 +25,7 @@ type sample struct {
 	open         bool                // needs no permission
 	needs        domain.Permission   // the permission that alone opens it
 	also         []domain.Permission // further ones that do
+	person       string              // the caller's own person, where the operation is about that
 }
 
 const nobody = "01890000-0000-7000-8000-000000000000"
@@ -41,8 +42,9 @@ func (s *server) samples(t testing.TB) map[string]sample {
 		return text(t, s.call(t, requester, http.MethodPost, "/v1/requests", map[string]any{"person_id": person.ID, "profile_id": profileID}).
 			object(t, http.StatusCreated), "id")
 	}
-	role := text(t, s.call(t, s.admin, http.MethodPost, "/v1/roles", map[string]any{"name": "sample-role", "permissions": []string{"audit"}}).
-		object(t, http.StatusCreated), "id")
+	made := s.call(t, s.admin, http.MethodPost, "/v1/roles", map[string]any{"name": "sample-role", "permissions": []string{"audit"}}).
+		object(t, http.StatusCreated)
+	role := text(t, made, "id")
 	key := text(t, s.call(t, s.admin, http.MethodPost, "/v1/accounts/"+account.AccountID+"/api-keys", map[string]any{"label": "sample"}).
 		object(t, http.StatusOK+1), "id")
 	toCancel, toDisable, toEnable := s.Issue(t, person.ID, profile.ID), s.Issue(t, person.ID, profile.ID), s.Issue(t, person.ID, profile.ID)
@@ -53,6 +55,9 @@ func (s *server) samples(t testing.TB) map[string]sample {
 		return text(t, s.call(t, s.admin, http.MethodPost, "/v1/documents/"+s.Issue(t, person.ID, guarded.ID).ID+"/request-cancel",
 			map[string]any{"reason": "lost"}).object(t, http.StatusCreated), "id")
 	}
+	inBatch := map[string]any{"operation": "disable", "documents": []string{s.Issue(t, person.ID, profile.ID).ID}, "reason": "lost"}
+	batch := text(t, s.call(t, s.admin, http.MethodPost, "/v1/batches", map[string]any{"operation": "request", "people": []string{person.ID},
+		"profile_id": approved.ID}).object(t, http.StatusCreated), "id")
 	settings := s.call(t, s.admin, http.MethodGet, "/v1/settings", nil).object(t, http.StatusOK)
 	of := func(path, id, rest string) (string, string) { return path + id + rest, path + nobody + rest }
 
@@ -77,14 +82,20 @@ func (s *server) samples(t testing.TB) map[string]sample {
 		"preview-request": {method: http.MethodPost, path: "/v1/requests/preview", body: map[string]any{"person_id": person.ID,
 			"profile_id": profile.ID}, needs: domain.PermRequest},
 		"list-requests": {method: http.MethodGet, path: "/v1/requests", needs: domain.PermRequest,
-			also: []domain.Permission{domain.PermApprove, domain.PermRequestSelf}},
+			also: []domain.Permission{domain.PermApprove, domain.PermUpdate, domain.PermRequestSelf}},
 		"list-reviews":   {method: http.MethodGet, path: "/v1/reviews", needs: domain.PermApprove},
 		"list-documents": {method: http.MethodGet, path: "/v1/documents", needs: domain.PermDocumentsRead},
 		"list-cancellations": {method: http.MethodGet, path: "/v1/cancellations", needs: domain.PermCancel,
 			also: []domain.Permission{domain.PermApprove}},
 		"list-cancellation-reviews": {method: http.MethodGet, path: "/v1/cancellation-reviews", needs: domain.PermApprove},
+		"preview-batch": {method: http.MethodPost, path: "/v1/batches/preview", body: inBatch, needs: domain.PermDisable},
+		"create-batch":  {method: http.MethodPost, path: "/v1/batches", body: inBatch, needs: domain.PermDisable},
+		"list-batches": {method: http.MethodGet, path: "/v1/batches", needs: domain.PermReports,
+			also: []domain.Permission{domain.PermRequest, domain.PermDisable, domain.PermCancel}},
 		"get-settings":              {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
 		"change-settings":           {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
+		"preview-format": {method: http.MethodPost, path: "/v1/formats/preview", body: map[string]any{"format_id": "photo-id"},
+			needs: domain.PermProfilesRead},
 		"list-notifications": {method: http.MethodGet, path: "/v1/notifications", needs: domain.PermReports},
 		"list-templates":     {method: http.MethodGet, path: "/v1/templates", needs: domain.PermSettings},
 		"preview-message": {method: http.MethodPost, path: "/v1/templates/preview", body: map[string]any{"kind": "cancellation"},
@@ -104,11 +115,13 @@ func (s *server) samples(t testing.TB) map[string]sample {
 	add("create-api-key", post, "/v1/accounts/", account.AccountID, "/api-keys", map[string]any{"label": "fresh"}, domain.PermRoles)
 	add("list-api-keys", get, "/v1/accounts/", account.AccountID, "/api-keys", nil, domain.PermRoles)
 	add("revoke-api-key", http.MethodDelete, "/v1/accounts/"+account.AccountID+"/api-keys/", key, "", nil, domain.PermRoles)
-	add("change-role", put, "/v1/roles/", role, "", map[string]any{"name": "sample-role", "permissions": []string{"keys"}}, domain.PermRoles)
+	add("change-role", put, "/v1/roles/", role, "", map[string]any{"name": "sample-role", "permissions": []string{"audit"},
+		"version": made["version"]}, domain.PermRoles)
 	add("get-person", get, "/v1/people/", person.ID, "", nil, domain.PermPeopleRead)
 	body := personBody()
-	body["version"] = 1
-	add("change-person", put, "/v1/people/", s.Person(t).ID, "", body, domain.PermPeopleWrite)
+	toChange := s.Person(t)
+	body["version"] = toChange.Version
+	add("change-person", put, "/v1/people/", toChange.ID, "", body, domain.PermPeopleWrite)
 	add("put-image", put, "/v1/people/", person.ID, "/images/signature", issuertest.Portrait(), domain.PermPeopleWrite)
 	image := out["put-image"]
 	image.header = []string{"Content-Type", "image/jpeg"}
@@ -123,9 +136,9 @@ func (s *server) samples(t testing.TB) map[string]sample {
 	add("get-format", get, "/v1/formats/", "iso-mdl", "", nil, domain.PermProfilesRead)
 	request := ask(profile.ID)
 	seen := []domain.Permission{domain.PermApprove}
-	add("get-request", get, "/v1/requests/", request, "", nil, domain.PermRequest, seen...)
-	add("get-request-timeline", get, "/v1/requests/", request, "/timeline", nil, domain.PermRequest, seen...)
-	add("list-request-messages", get, "/v1/requests/", request, "/messages", nil, domain.PermRequest, seen...)
+	add("get-request", get, "/v1/requests/", request, "", nil, domain.PermRequest, domain.PermApprove, domain.PermUpdate)
+	add("get-request-timeline", get, "/v1/requests/", request, "/timeline", nil, domain.PermRequest, domain.PermApprove, domain.PermUpdate)
+	add("list-request-messages", get, "/v1/requests/", request, "/messages", nil, domain.PermRequest, domain.PermApprove, domain.PermUpdate)
 	add("approve-request", post, "/v1/requests/", ask(approved.ID), "/approve", map[string]any{}, domain.PermApprove)
 	add("reject-request", post, "/v1/requests/", ask(approved.ID), "/reject", map[string]any{"reason": "no"}, domain.PermApprove)
 	add("cancel-request", post, "/v1/requests/", ask(profile.ID), "/cancel", map[string]any{}, domain.PermRequest)
@@ -139,11 +152,45 @@ func (s *server) samples(t testing.TB) map[string]sample {
 	add("cancel-document", post, "/v1/documents/", toCancel.ID, "/cancel", map[string]any{"reason": "stolen"}, domain.PermCancel)
 	add("request-cancel-document", post, "/v1/documents/", toRequestCancel.ID, "/request-cancel", map[string]any{"reason": "stolen"},
 		domain.PermCancel)
+	add("update-document", post, "/v1/documents/", s.Issue(t, person.ID, profile.ID).ID, "/update", map[string]any{"reason": "reprovision"},
+		domain.PermUpdate)
+	add("get-batch", get, "/v1/batches/", batch, "", nil, domain.PermReports)
+	add("list-batch-items", get, "/v1/batches/", batch, "/items", nil, domain.PermReports)
+	add("download-batch-items", get, "/v1/batches/", batch, "/items.csv", nil, domain.PermReports)
+	add("watch-batch", get, "/v1/batches/", batch, "/events", nil, domain.PermReports)
 	add("get-cancellation", get, "/v1/cancellations/", wish(), "", nil, domain.PermCancel, seen...)
 	add("approve-cancellation", post, "/v1/cancellations/", wish(), "/approve", map[string]any{}, domain.PermApprove)
 	add("reject-cancellation", post, "/v1/cancellations/", wish(), "/reject", map[string]any{"reason": "no"}, domain.PermApprove)
 	add("withdraw-cancellation", post, "/v1/cancellations/", wish(), "/withdraw", map[string]any{}, domain.PermCancel)
+	s.selfServiceSamples(t, out)
+	s.standingSamples(t, out)
+	s.groupSamples(t, out)
 	return out
+}
+
+// selfServiceSamples adds what people do for themselves, and the logon codes that let them.
+func (s *server) selfServiceSamples(t testing.TB, out map[string]sample) {
+	t.Helper()
+	person := s.Person(t, func(p *domain.Person) { p.LogonName = "sample.holder" })
+	profile := s.Profile(t, "sample-own")
+	ask := func() string {
+		return text(t, s.call(t, s.admin, http.MethodPost, "/v1/requests", map[string]any{"person_id": person.ID, "profile_id": profile.ID}).
+			object(t, http.StatusCreated), "id")
+	}
+	own := func(id, method, path string, body any, needs domain.Permission) {
+		out[id] = sample{method: method, path: "/v1/me" + path, body: body, needs: needs, person: person.ID}
+	}
+	own("list-my-profiles", http.MethodGet, "/profiles", nil, domain.PermRequestSelf)
+	own("create-my-request", http.MethodPost, "/requests", map[string]any{"profile_id": profile.ID}, domain.PermRequestSelf)
+	own("list-my-requests", http.MethodGet, "/requests", nil, domain.PermRequestSelf)
+	own("get-my-request", http.MethodGet, "/requests/"+ask(), nil, domain.PermRequestSelf)
+	own("cancel-my-request", http.MethodPost, "/requests/"+ask()+"/cancel", nil, domain.PermRequestSelf)
+	own("get-my-request-qr", http.MethodGet, "/requests/"+ask()+"/qr", nil, domain.PermCollect)
+	own("list-my-documents", http.MethodGet, "/documents", nil, domain.PermRequestSelf)
+	own("report-my-document-lost", http.MethodPost, "/documents/"+s.Issue(t, person.ID, profile.ID).ID+"/report-lost",
+		map[string]any{"reason": "lost"}, domain.PermRequestSelf)
+	out["create-logon-code"] = sample{method: http.MethodPost, path: "/v1/people/" + person.ID + "/logon-code",
+		unknown: "/v1/people/" + nobody + "/logon-code", body: map[string]any{"kind": "simple", "deliver": "email"}, needs: domain.PermRequest}
 }
 
 func personBody() map[string]any {
@@ -220,7 +267,7 @@ func testPermissionMatrix(t *testing.T, s *server) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s with %s alone", id, p), func(t *testing.T) {
-				token := s.Token(t, s.Caller(t, strings.ReplaceAll(fmt.Sprintf("%s-%d", id, i), "_", "-"), "", issuertest.All(p)))
+				token := s.Token(t, s.Caller(t, strings.ReplaceAll(fmt.Sprintf("%s-%d", id, i), "_", "-"), c.person, issuertest.All(p)))
 				a := s.sampleCall(t, token, c, c.path)
 				require.Less(t, a.status, 300, string(a.body))
 				require.Equal(t, "no-store", a.header.Get("Cache-Control"))

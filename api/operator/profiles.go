@@ -11,16 +11,65 @@ import (
 
 // ProfileOptions are the rules of a profile.
 type ProfileOptions struct {
-	DisplayName          string                    `json:"display_name" maxLength:"600" doc:"What people read"`
-	Format               string                    `json:"format" maxLength:"100" doc:"Id of a document format"`
-	ValidateIssuance     bool                      `json:"validate_issuance,omitempty" doc:"A request needs another person's approval"`
-	ValidateCancellation bool                      `json:"validate_cancellation,omitempty" doc:"A cancellation needs another person's approval"`
-	LifetimeDays         int                       `json:"lifetime_days,omitempty" doc:"730 when left out; then shortened to what a document signer can cover"`
-	NotificationScheme   domain.NotificationScheme `json:"notification_scheme,omitempty" enum:"default,code_by_email,code_by_sms,none" default:"default" doc:"How link and code reach the holder; they never travel in one message"`
-	MaxCopies            int                       `json:"max_copies,omitempty" default:"1" doc:"Most keys a wallet may bring; each gets a copy of its own"`
-	CredentialGroup      string                    `json:"credential_group,omitempty" maxLength:"600" doc:"Documents of one group replace each other as on_reissue says"`
-	OnReissue            domain.OnReissue          `json:"on_reissue,omitempty" enum:"keep,disable,cancel" default:"disable" doc:"What becomes of the person's other live documents of the group when a document is collected"`
-	IssueOverExisting    bool                      `json:"issue_over_existing,omitempty" doc:"A previous document of this profile is canceled on collection"`
+	DisplayName           string                    `json:"display_name" maxLength:"600" doc:"What people read"`
+	Format                string                    `json:"format" maxLength:"100" doc:"Id of a document format"`
+	ValidateIssuance      bool                      `json:"validate_issuance,omitempty" doc:"A request needs another person's approval"`
+	ValidateCancellation  bool                      `json:"validate_cancellation,omitempty" doc:"A cancellation needs another person's approval"`
+	LifetimeDays          int                       `json:"lifetime_days,omitempty" doc:"730 when left out; then shortened to what a document signer can cover"`
+	NotificationScheme    domain.NotificationScheme `json:"notification_scheme,omitempty" enum:"default,code_by_email,code_by_sms,none" default:"default" doc:"How link and code reach the holder; they never travel in one message"`
+	MaxCopies             int                       `json:"max_copies,omitempty" default:"1" doc:"Most keys a wallet may bring; each gets a copy of its own"`
+	CredentialGroup       string                    `json:"credential_group,omitempty" maxLength:"600" doc:"Documents of one group replace each other as on_reissue says"`
+	OnReissue             domain.OnReissue          `json:"on_reissue,omitempty" enum:"keep,disable,cancel" default:"disable" doc:"What becomes of the person's other live documents of the group when a document is collected"`
+	IssueOverExisting     bool                      `json:"issue_over_existing,omitempty" doc:"A previous document of this profile is canceled on collection"`
+	ExclusiveGroup        string                    `json:"exclusive_group,omitempty" maxLength:"600" doc:"Not for a person who holds a live document of another profile of this group"`
+	BlockMultipleRequests bool                      `json:"block_multiple_requests,omitempty" doc:"One open request of a person at a time: of the credential group or, without one, of this profile"`
+	EnforcePhoto          bool                      `json:"enforce_photo,omitempty" doc:"The person must have a portrait"`
+	RequisiteData         []string                  `json:"requisite_data,omitempty" maxItems:"100" doc:"What the person must have: fields of people, portrait, signature, attribute.NAME"`
+	RequireDataApproved   bool                      `json:"require_data_approved,omitempty" doc:"The person's data must be approved"`
+	LogonCode             domain.LogonCodeKind      `json:"logon_code,omitempty" enum:"none,simple,complex" default:"none" doc:"Code for self-service, sent when the document can be collected"`
+	MDM                   MDMRule                   `json:"mdm,omitempty" doc:"What the holder's device must be to the mobile device management"`
+	CanReceive            []string                  `json:"can_receive,omitempty" maxItems:"100" doc:"Ids of the roles whose holders can receive the document; empty: every role, and none is needed"`
+	CanRequest            []string                  `json:"can_request,omitempty" maxItems:"100" doc:"Ids of the roles that can request it; empty: every role"`
+	CanValidate           []string                  `json:"can_validate,omitempty" maxItems:"100" doc:"Ids of the roles that can approve or reject a request; empty: every role"`
+	CanCollect            []string                  `json:"can_collect,omitempty" maxItems:"100" doc:"Ids of the roles whose holders can collect the document; empty: every role, and none is needed"`
+	SelfService           SelfService               `json:"self_service,omitempty" doc:"What a holder sees of the profile"`
+}
+
+// MDMRule is what a device must be to the mobile device management.
+type MDMRule struct {
+	Restriction        domain.MDMRestriction `json:"restriction,omitempty" enum:"unrestricted,must_be_registered,must_not_be_registered" default:"unrestricted"`
+	System             string                `json:"system,omitempty" maxLength:"63" doc:"Which MDM; chosen by itself when only one is configured"`
+	RequiredAttributes string                `json:"required_attributes,omitempty" maxLength:"4096" doc:"With must_be_registered: comparisons that must all hold, with dots into nested objects" example:"compliant=true, os.name=android"`
+}
+
+// SelfService is what a holder sees of a profile.
+type SelfService struct {
+	ShowQR        *bool          `json:"show_qr,omitempty" doc:"The holder may collect by a QR code on screen; true when left out"`
+	ValidityDays  int            `json:"validity_days,omitempty" doc:"Bound of the lifetime of documents that holders ask for themselves; 730 when left out"`
+	UserID        string         `json:"user_id,omitempty" maxLength:"600" default:"{email}" doc:"Shown beside the QR code; may hold {email}, {logon_name}, {common_name}, {server_name}, {display_name}"`
+	ServerName    string         `json:"server_name,omitempty" maxLength:"600" default:"{server_name}" doc:"Likewise"`
+	ProfileName   string         `json:"profile_name,omitempty" maxLength:"600" default:"MobileID {common_name}" doc:"Likewise"`
+	NotifyOutcome domain.Outcome `json:"notify_outcome,omitempty" enum:"always,never" default:"always" doc:"Whether the holder is told how an issuance ended"`
+}
+
+func optionsDTO(o domain.ProfileOptions) ProfileOptions {
+	return ProfileOptions{DisplayName: o.DisplayName, Format: o.Format, ValidateIssuance: o.ValidateIssuance,
+		ValidateCancellation: o.ValidateCancellation, LifetimeDays: o.LifetimeDays, NotificationScheme: o.NotificationScheme,
+		MaxCopies: o.MaxCopies, CredentialGroup: o.CredentialGroup, OnReissue: o.OnReissue, IssueOverExisting: o.IssueOverExisting,
+		ExclusiveGroup: o.ExclusiveGroup, BlockMultipleRequests: o.BlockMultipleRequests, EnforcePhoto: o.EnforcePhoto,
+		RequisiteData: o.RequisiteData, RequireDataApproved: o.RequireDataApproved, LogonCode: o.LogonCode, MDM: MDMRule(o.MDM),
+		CanReceive: o.CanReceive, CanRequest: o.CanRequest, CanValidate: o.CanValidate, CanCollect: o.CanCollect,
+		SelfService: SelfService(o.SelfService)}
+}
+
+func (o ProfileOptions) domain() domain.ProfileOptions {
+	return domain.ProfileOptions{DisplayName: o.DisplayName, Format: o.Format, ValidateIssuance: o.ValidateIssuance,
+		ValidateCancellation: o.ValidateCancellation, LifetimeDays: o.LifetimeDays, NotificationScheme: o.NotificationScheme,
+		MaxCopies: o.MaxCopies, CredentialGroup: o.CredentialGroup, OnReissue: o.OnReissue, IssueOverExisting: o.IssueOverExisting,
+		ExclusiveGroup: o.ExclusiveGroup, BlockMultipleRequests: o.BlockMultipleRequests, EnforcePhoto: o.EnforcePhoto,
+		RequisiteData: o.RequisiteData, RequireDataApproved: o.RequireDataApproved, LogonCode: o.LogonCode, MDM: domain.MDMRule(o.MDM),
+		CanReceive: o.CanReceive, CanRequest: o.CanRequest, CanValidate: o.CanValidate, CanCollect: o.CanCollect,
+		SelfService: domain.SelfServiceOptions(o.SelfService)}
 }
 
 type profile struct {
@@ -34,7 +83,7 @@ type profile struct {
 }
 
 func profileDTO(p domain.Profile) profile {
-	return profile{ID: p.ID, Name: p.Name, Version: p.Version, Comment: p.Comment, Options: ProfileOptions(p.Options), CreatedBy: p.CreatedBy,
+	return profile{ID: p.ID, Name: p.Name, Version: p.Version, Comment: p.Comment, Options: optionsDTO(p.Options), CreatedBy: p.CreatedBy,
 		CreatedAt: p.CreatedAt.UTC()}
 }
 
@@ -60,7 +109,7 @@ func (o *operator) profiles() {
 	reads, writes := []domain.Permission{domain.PermProfilesRead}, []domain.Permission{domain.PermProfilesWrite}
 	add(o, operation{id: "create-profile", method: http.MethodPost, path: "/v1/profiles", tag: tagProfiles, status: http.StatusCreated,
 		needs:   writes,
-		summary: "Create a profile", description: "Adds a credential profile as its version 1.",
+		summary: "Create a profile", description: "Adds a credential profile as its version 1. What is left out has its default; unknown members are refused.",
 		problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused, domain.CodeUnknownFormat,
 			domain.CodeLifetimeBeyondSigner}}, o.createProfile)
 	add(o, operation{id: "list-profiles", method: http.MethodGet, path: "/v1/profiles", tag: tagProfiles, needs: reads,
@@ -69,8 +118,8 @@ func (o *operator) profiles() {
 		summary: "Read a profile", description: "Gives the current version.", problems: []domain.Code{domain.CodeNotFound}}, o.getProfile)
 	add(o, operation{id: "change-profile", method: http.MethodPut, path: "/v1/profiles/{id}", tag: tagProfiles, needs: writes,
 		summary: "Change a profile",
-		description: "Makes a further version with these options; what is left out has its default. Open requests are collected under the latest " +
-			"version. The version given must be the one that was read.",
+		description: "Makes a further version with these options; what is left out has its default, unknown members are refused. Open requests are " +
+			"collected under the latest version. The version given must be the one that was read, or the answer is 409 with the present one in details.",
 		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict, domain.CodeUnknownFormat, domain.CodeLifetimeBeyondSigner}},
 		o.changeProfile)
 	add(o, operation{id: "list-profile-versions", method: http.MethodGet, path: "/v1/profiles/{id}/versions", tag: tagProfiles, needs: reads,
@@ -79,7 +128,7 @@ func (o *operator) profiles() {
 
 func (o *operator) createProfile(ctx context.Context, caller domain.Caller, in *newProfileInput) (*created[profile], error) {
 	p, err := o.Issuer.CreateProfile(ctx, caller, in.Key, issuer.SaveProfile{Name: in.Body.Name, Comment: in.Body.Comment,
-		Options: domain.ProfileOptions(in.Body.Options)})
+		Options: in.Body.Options.domain()})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +153,7 @@ func (o *operator) getProfile(ctx context.Context, caller domain.Caller, in *ByI
 
 func (o *operator) changeProfile(ctx context.Context, caller domain.Caller, in *changeProfileInput) (*reply[profile], error) {
 	p, err := o.Issuer.ChangeProfile(ctx, caller, in.ID, in.Body.Version, issuer.SaveProfile{Comment: in.Body.Comment,
-		Options: domain.ProfileOptions(in.Body.Options)})
+		Options: in.Body.Options.domain()})
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ type decision struct {
 
 type request struct {
 	ID                 string                `json:"id"`
+	Kind               domain.RequestKind    `json:"kind" enum:"issue,update" doc:"Update: a newer version of a document, which takes its place"`
+	Replaces           string                `json:"replaces,omitempty" doc:"The document that an update is of"`
 	PersonID           string                `json:"person_id"`
 	ProfileID          string                `json:"profile_id"`
 	Channel            domain.RequestChannel `json:"channel" enum:"operator,self_service,api_client"`
@@ -41,14 +43,14 @@ type request struct {
 	ApprovalDeadline   *time.Time            `json:"approval_deadline,omitempty"`
 	CollectionDeadline *time.Time            `json:"collection_deadline,omitempty"`
 	Decision           *decision             `json:"decision,omitempty"`
-	FailureCode        domain.Code           `json:"failure_code,omitempty" doc:"Why the request failed"`
+	FailureCode        domain.Code           `json:"failure_code,omitempty" doc:"Why the request failed or, while it is open, why the last collection was refused"`
 	DocumentID         string                `json:"document_id,omitempty"`
 	CreatedAt          time.Time             `json:"created_at"`
 	UpdatedAt          time.Time             `json:"updated_at"`
 }
 
 func requestDTO(r domain.Request) request {
-	out := request{ID: r.ID, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: r.Channel, RequestedBy: r.RequestedBy, State: r.State,
+	out := request{ID: r.ID, Kind: r.Kind(), Replaces: r.Replaces, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: r.Channel, RequestedBy: r.RequestedBy, State: r.State,
 		ExpiryDate: r.ExpiryDate, Generation: r.Generation, Attempts: r.Attempts, CodeExpiresAt: optional(r.CodeExpiresAt),
 		ApprovalDeadline: optional(r.ApprovalDeadline), CollectionDeadline: optional(r.CollectionDeadline), FailureCode: r.FailureCode,
 		DocumentID: r.DocumentID, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC()}
@@ -71,7 +73,7 @@ type previewInput struct {
 
 type delivery struct {
 	Channel domain.Channel     `json:"channel" enum:"email,sms"`
-	Kind    domain.MessageKind `json:"kind" enum:"collection_link,authentication_code"`
+	Kind    domain.MessageKind `json:"kind" enum:"collection_link,authentication_code,logon_code"`
 	To      string             `json:"to" doc:"Masked"`
 }
 
@@ -80,11 +82,20 @@ type finding struct {
 	Problem string `json:"problem"`
 }
 
+// obstacle is a finding that stands in the way of a request.
+type obstacle struct {
+	Code    domain.Code `json:"code" doc:"The code that the request would be refused with"`
+	Field   string      `json:"field"`
+	Problem string      `json:"problem"`
+}
+
 type preview struct {
-	NeedsApproval bool        `json:"needs_approval"`
-	Deliveries    []delivery  `json:"deliveries"`
-	ValidUntil    domain.Date `json:"valid_until,omitempty" doc:"Last day of validity if the document were collected now"`
-	Problems      []finding   `json:"problems" doc:"Why the request would be refused; empty: it would be accepted"`
+	NeedsApproval     bool        `json:"needs_approval"`
+	Approvers         int         `json:"approvers" doc:"How many accounts could decide on the request now"`
+	NeedsDataApproval bool        `json:"needs_data_approval" doc:"The document cannot be collected before the person's data are approved"`
+	Deliveries        []delivery  `json:"deliveries"`
+	ValidUntil        domain.Date `json:"valid_until,omitempty" doc:"Last day of validity if the document were collected now"`
+	Problems          []obstacle  `json:"problems" doc:"Why the request would be refused; empty: it would be accepted"`
 }
 
 type listRequestsInput struct {
@@ -127,7 +138,7 @@ type message struct {
 	ID         string             `json:"id"`
 	Generation int                `json:"generation" doc:"Of link and code; reminders to approvers count down from -1"`
 	Channel    domain.Channel     `json:"channel" enum:"email,sms"`
-	Kind       domain.MessageKind `json:"kind" enum:"collection_link,authentication_code,approval_reminder"`
+	Kind       domain.MessageKind `json:"kind" enum:"collection_link,authentication_code,logon_code,approval_reminder,outcome_success,outcome_failure,reprovision,expiry_reminder,cancellation"`
 	State      string             `json:"state" enum:"pending,sent,failed,replaced"`
 	AccountID  string             `json:"account_id,omitempty" doc:"The approver it goes to; absent: the holder"`
 	CreatedAt  time.Time          `json:"created_at"`
@@ -143,25 +154,33 @@ func messageDTO(m issuer.SentMessage) message {
 }
 
 type onScreen struct {
-	Link      string    `json:"link" doc:"Opens the wallet, or shows a QR code for it"`
-	Code      string    `json:"code" doc:"Authentication code"`
-	ExpiresAt time.Time `json:"expires_at"`
+	Link           string     `json:"link" doc:"Opens the wallet, or shows a QR code for it"`
+	Code           string     `json:"code" doc:"Authentication code"`
+	ExpiresAt      time.Time  `json:"expires_at"`
+	LogonCode      string     `json:"logon_code,omitempty" doc:"For self-service, where the profile gives one and sends nothing"`
+	LogonExpiresAt *time.Time `json:"logon_expires_at,omitempty" doc:"Absent: it works until it is replaced"`
+}
+
+// ruleCodes are those with which the rules of a profile refuse a request or its approval.
+func ruleCodes() []domain.Code {
+	return []domain.Code{domain.CodeRoleMissing, domain.CodePersonInactive, domain.CodeUnknownFormat, domain.CodeDataNotApproved,
+		domain.CodeExclusiveGroup, domain.CodeRequestOpen, domain.CodeChannelOff, domain.CodeMissingData, domain.CodeMissingContact,
+		domain.CodeLifetimeBeyondSigner, domain.CodeLifetimeOver}
 }
 
 func (o *operator) requests() {
-	reads := []domain.Permission{domain.PermRequest, domain.PermApprove, domain.PermRequestSelf}
+	reads := []domain.Permission{domain.PermRequest, domain.PermApprove, domain.PermUpdate, domain.PermRequestSelf}
 	requests := []domain.Permission{domain.PermRequest, domain.PermRequestSelf}
 	add(o, operation{id: "create-request", method: http.MethodPost, path: "/v1/requests", tag: tagRequests, status: http.StatusCreated,
 		needs:   requests,
 		summary: "Request a document",
 		description: "Asks for a document for a person. An accepted request is never lost: while the workflow engine is down it stays received and is " +
 			"started later.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused, domain.CodePersonInactive, domain.CodeMissingData,
-			domain.CodeMissingContact, domain.CodeChannelOff, domain.CodeUnknownFormat, domain.CodeLifetimeBeyondSigner,
-			domain.CodeLifetimeOver}}, o.createRequest)
+		problems: append([]domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused}, ruleCodes()...)}, o.createRequest)
 	add(o, operation{id: "preview-request", method: http.MethodPost, path: "/v1/requests/preview", tag: tagRequests, needs: requests,
-		summary: "Preview a request", description: "Tells what would be sent where, and what is in the way, without creating anything.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.previewRequest)
+		summary:     "Preview a request",
+		description: "Tells what would be sent where, how many could approve, and everything that is in the way, without creating anything.",
+		problems:    []domain.Code{domain.CodeNotFound}}, o.previewRequest)
 	add(o, operation{id: "list-requests", method: http.MethodGet, path: "/v1/requests", tag: tagRequests, needs: reads,
 		summary: "List requests", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}},
 		o.listRequests)
@@ -190,19 +209,21 @@ func (o *operator) decisions() {
 		summary: "Approve a request",
 		description: "Lets the request through, if wanted with another profile or expiry date. Link and code come into being now. After somebody else's " +
 			"decision the answer is 409 with that decision in details.",
-		problems: append([]domain.Code{domain.CodePersonInactive, domain.CodeMissingData, domain.CodeMissingContact, domain.CodeChannelOff,
-			domain.CodeUnknownFormat, domain.CodeLifetimeBeyondSigner, domain.CodeLifetimeOver}, decided...)}, o.approve)
+		problems: append(ruleCodes(), decided...)}, o.approve)
 	add(o, operation{id: "reject-request", method: http.MethodPost, path: "/v1/requests/{id}/reject", tag: tagRequests, needs: approves,
-		summary: "Reject a request", description: "Refuses the request for good.", problems: decided}, o.reject)
+		summary: "Reject a request", description: "Refuses the request for good.", problems: append([]domain.Code{domain.CodeRoleMissing}, decided...)},
+		o.reject)
 	add(o, operation{id: "cancel-request", method: http.MethodPost, path: "/v1/requests/{id}/cancel", tag: tagRequests,
-		needs:   []domain.Permission{domain.PermRequest, domain.PermRequestSelf},
-		summary: "Cancel a request", description: "Ends an open request: by whoever made it, or by an operator who may request for its person.",
+		needs:   []domain.Permission{domain.PermRequest, domain.PermRequestSelf, domain.PermUpdate},
+		summary: "Cancel a request",
+		description: "Ends an open request: by whoever made it, or by an operator who may request for its person; an update by one who may update, " +
+			"too.",
 		problems: inState}, o.cancelRequest)
 	add(o, operation{id: "resend-request", method: http.MethodPost, path: "/v1/requests/{id}/resend", tag: tagRequests,
-		needs:   []domain.Permission{domain.PermRequest},
+		needs:   []domain.Permission{domain.PermRequest, domain.PermUpdate},
 		summary: "Send link and code again",
 		description: "Makes a new link and code and sends them as the profile says; the old ones work no longer. This also unlocks a request after too " +
-			"many wrong codes.",
+			"many wrong codes. Of an update, whose permission is update too, the message is sent again.",
 		problems: inState}, o.resend)
 	add(o, operation{id: "view-code", method: http.MethodPost, path: "/v1/requests/{id}/code", tag: tagRequests,
 		needs:   []domain.Permission{domain.PermViewCode},
@@ -225,9 +246,9 @@ func (o *operator) previewRequest(ctx context.Context, caller domain.Caller, in 
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(preview{NeedsApproval: p.NeedsApproval, ValidUntil: p.ValidUntil,
+	return replyWith(preview{NeedsApproval: p.NeedsApproval, Approvers: p.Approvers, NeedsDataApproval: p.NeedsDataApproval, ValidUntil: p.ValidUntil,
 		Deliveries: listOf(p.Deliveries, func(d issuer.PreviewDelivery) delivery { return delivery(d) }),
-		Problems:   listOf(p.Problems, func(f domain.FieldError) finding { return finding(f) })}), nil
+		Problems:   listOf(p.Problems, func(p issuer.PreviewProblem) obstacle { return obstacle(p) })}), nil
 }
 
 func (o *operator) listRequests(ctx context.Context, caller domain.Caller, in *listRequestsInput) (*reply[page[request]], error) {
@@ -295,5 +316,6 @@ func (o *operator) viewCode(ctx context.Context, caller domain.Caller, in *ByID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(onScreen{Link: s.Link, Code: s.Code, ExpiresAt: s.ExpiresAt.UTC()}), nil
+	return replyWith(onScreen{Link: s.Link, Code: s.Code, ExpiresAt: s.ExpiresAt.UTC(), LogonCode: s.LogonCode,
+		LogonExpiresAt: optional(s.LogonExpiresAt)}), nil
 }

@@ -237,6 +237,33 @@ func TestBadRequests(t *testing.T) {
 	})
 }
 
+// A person who lacks mandatory elements is refused with every one of them, at the request and at its preview.
+func TestEveryMissingElementIsListed(t *testing.T) {
+	s := newServer(t)
+	profile := s.Profile(t, "mdl")
+	person := s.call(t, s.admin, http.MethodPost, "/v1/people", map[string]any{"given_name": "A", "family_name": "B", "email": "a@b.example",
+		"attributes": map[string]any{"issuing_country": "UT", "driving_privileges": "none"}}).object(t, http.StatusCreated)
+	body := map[string]any{"person_id": text(t, person, "id"), "profile_id": profile.ID}
+	want := []string{"birth_date", "issuing_authority", "portrait", "driving_privileges", "un_distinguishing_sign"}
+	s.changesNothing(t, func() {
+		p := s.call(t, s.admin, http.MethodPost, "/v1/requests", body).refused(t, domain.CodeMissingData)
+		var missing []string
+		for _, e := range p.Errors {
+			missing = append(missing, e.Field)
+			require.NotEmpty(t, e.Problem, e.Field)
+		}
+		require.ElementsMatch(t, want, missing)
+
+		problems := s.call(t, s.admin, http.MethodPost, "/v1/requests/preview", body).object(t, http.StatusOK)["problems"]
+		var previewed []string
+		for _, problem := range problems.([]any) {
+			previewed = append(previewed, text(t, problem.(map[string]any), "field"))
+		}
+		require.Subset(t, previewed, want)
+	})
+	require.Empty(t, s.call(t, s.admin, http.MethodGet, "/v1/requests?person_id="+text(t, person, "id"), nil).items(t))
+}
+
 // FuzzCreateRequest sends any body: every answer is a request or a whole problem document, never the server's fault.
 func FuzzCreateRequest(f *testing.F) {
 	s := newServer(f)

@@ -4,33 +4,23 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/danielgtaylor/huma/v2"
-
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
 
-// permission is a domain.Permission that lists its values in the OpenAPI document.
-type permission domain.Permission
-
-// Schema implements huma.SchemaProvider.
-func (permission) Schema(huma.Registry) *huma.Schema {
-	s := &huma.Schema{Type: huma.TypeString}
-	for _, p := range domain.Permissions() {
-		s.Enum = append(s.Enum, string(p))
-	}
-	s.PrecomputeMessages()
-	return s
-}
+// permission lists its values in the OpenAPI document.
+type permission = rest.Permission
 
 type role struct {
 	ID          string       `json:"id"`
 	Name        string       `json:"name"`
 	Permissions []permission `json:"permissions"`
+	Version     string       `json:"version" doc:"Changes with every change; a change names the version it was made from"`
 }
 
 func roleDTO(r domain.Role) role {
-	return role{ID: r.ID, Name: r.Name, Permissions: listOf(r.Permissions, func(p domain.Permission) permission { return permission(p) })}
+	return role{ID: r.ID, Name: r.Name, Version: r.Version(), Permissions: listOf(r.Permissions, func(p domain.Permission) permission { return permission(p) })}
 }
 
 // SaveRole is what a caller says of a role.
@@ -51,7 +41,10 @@ type newRoleInput struct {
 
 type changeRoleInput struct {
 	ByID
-	Body SaveRole
+	Body struct {
+		SaveRole
+		Version string `json:"version" maxLength:"64" doc:"The version that was read"`
+	}
 }
 
 func (o *operator) roles() {
@@ -62,7 +55,8 @@ func (o *operator) roles() {
 	add(o, operation{id: "list-roles", method: http.MethodGet, path: "/v1/roles", tag: tagAccounts, needs: needs,
 		summary: "List roles", description: "Lists every role by name."}, o.listRoles)
 	add(o, operation{id: "change-role", method: http.MethodPut, path: "/v1/roles/{id}", tag: tagAccounts, needs: needs,
-		summary: "Change a role", description: "Replaces name and permissions, for every account that has the role.",
+		summary: "Change a role", description: "Replaces name and permissions, for every account that has the role. The version must be the one that was read, " +
+			"or the answer is 409 with the present one in details.",
 		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict}}, o.changeRole)
 }
 
@@ -83,7 +77,7 @@ func (o *operator) listRoles(ctx context.Context, caller domain.Caller, _ *nothi
 }
 
 func (o *operator) changeRole(ctx context.Context, caller domain.Caller, in *changeRoleInput) (*reply[role], error) {
-	r, err := o.Issuer.ChangeRole(ctx, caller, in.ID, in.Body.role())
+	r, err := o.Issuer.ChangeRole(ctx, caller, in.ID, in.Body.Version, in.Body.role())
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 
+	"github.com/mdocket/mdocket/api/rest"
+	"github.com/mdocket/mdocket/internal/access"
 	"github.com/mdocket/mdocket/internal/cache"
 	"github.com/mdocket/mdocket/internal/domain"
 )
@@ -19,13 +21,36 @@ const (
 	signInWindow     = time.Minute
 )
 
-// signInInput carries a name and password.
+// signInInput carries a name and password, or a logon name and logon code.
 type signInInput struct {
 	Body struct {
-		Name     string `json:"name" minLength:"1" maxLength:"100"`
-		Password string `json:"password" minLength:"1" maxLength:"1024" format:"password"`
+		Name      string `json:"name,omitempty" maxLength:"100" doc:"Of a local account"`
+		Password  string `json:"password,omitempty" maxLength:"1024" format:"password"`
+		LogonName string `json:"logon_name,omitempty" maxLength:"150" doc:"Of a holder, instead of name and password"`
+		LogonCode string `json:"logon_code,omitempty" maxLength:"128" format:"password"`
 	}
 	address string
+}
+
+// byLogonCode says whether it is a holder who signs in. Anything but one whole pair is refused.
+func (in *signInInput) byLogonCode() (bool, error) {
+	var problems domain.Problems
+	logon := in.Body.LogonName != "" || in.Body.LogonCode != ""
+	need := func(field, value string, wanted bool) {
+		switch {
+		case wanted && value == "":
+			problems.Add(field, "is required")
+		case !wanted && value != "":
+			problems.Add(field, "cannot be given with logon_name and logon_code")
+		}
+	}
+	need("name", in.Body.Name, !logon)
+	need("password", in.Body.Password, !logon)
+	if logon {
+		need("logon_name", in.Body.LogonName, true)
+		need("logon_code", in.Body.LogonCode, true)
+	}
+	return logon, problems.Err(domain.CodeInvalid, "the input breaks a rule")
 }
 
 // Resolve notes the caller's address.
@@ -39,33 +64,23 @@ type session struct {
 	ExpiresAt time.Time `json:"expires_at" doc:"The token works no longer than this"`
 }
 
-type grant struct {
-	Permission permission   `json:"permission"`
-	Scope      domain.Scope `json:"scope" enum:"self,all"`
-}
-
-type me struct {
-	AccountID string  `json:"account_id"`
-	PersonID  string  `json:"person_id,omitempty" doc:"The account's own person"`
-	Machine   bool    `json:"machine" doc:"Signed in with an API key"`
-	Grants    []grant `json:"grants"`
-}
-
 func (o *operator) sessions() {
 	add(o, operation{id: "sign-in", method: http.MethodPost, path: "/v1/sessions", tag: tagSessions, status: http.StatusCreated, public: true,
-		summary:     "Sign in",
-		description: "Checks the name and password of a local account and opens a session. After five failures in a row the account is locked for a while.",
-		problems:    []domain.Code{domain.CodeUnauthenticated, domain.CodeSignInLocked, domain.CodeRateLimited}}, o.signIn)
+		summary: "Sign in",
+		description: "Opens a session, for the name and password of a local account, or for the logon name and logon code of a holder. After five " +
+			"failures in a row a local account is locked for a while; a logon code is locked for good, and a new one has to be made.",
+		problems: []domain.Code{domain.CodeUnauthenticated, domain.CodeSignInLocked, domain.CodeForbidden, domain.CodeRateLimited}}, o.signIn)
 	add(o, operation{id: "sign-out", method: http.MethodDelete, path: "/v1/sessions/current", tag: tagSessions,
 		summary:     "Sign out",
 		description: "Ends the session of the token. An API key has no session; it is revoked instead.",
 		problems:    []domain.Code{domain.CodeWrongState}}, o.signOut)
-	add(o, operation{id: "me", method: http.MethodGet, path: "/v1/me", tag: tagSessions,
-		summary:     "Who am I",
-		description: "Gives the caller's account and what it may do, and where."}, o.me)
 }
 
 func (o *operator) signIn(ctx context.Context, _ domain.Caller, in *signInInput) (*reply[session], error) {
+	byLogonCode, err := in.byLogonCode()
+	if err != nil {
+		return nil, err
+	}
 	ok, wait, err := o.Issuer.Cache.Allow(ctx, "sign-in|"+cache.Source(in.address), signInsPerWindow, signInWindow)
 	if err != nil {
 		o.Log.WarnContext(ctx, "rate limit not available", "error", err)
@@ -73,26 +88,27 @@ func (o *operator) signIn(ctx context.Context, _ domain.Caller, in *signInInput)
 		return nil, domain.Errorf(domain.CodeRateLimited, "too many sign-ins from this address; try again later").
 			With("retry_after", strconv.Itoa(int(wait.Seconds())+1))
 	}
-	s, err := o.Access.SignIn(ctx, in.Body.Name, in.Body.Password)
+	s, err := o.openSession(ctx, in, byLogonCode)
 	if err != nil {
 		return nil, err
 	}
 	return replyWith(session{Token: s.Token, ExpiresAt: s.ExpiresAt.UTC()}), nil
 }
 
+func (o *operator) openSession(ctx context.Context, in *signInInput, byLogonCode bool) (access.Session, error) {
+	if !byLogonCode {
+		return o.Access.SignIn(ctx, in.Body.Name, in.Body.Password)
+	}
+	account, err := o.Issuer.AcceptLogonCode(ctx, in.Body.LogonName, in.Body.LogonCode, in.address)
+	if err != nil {
+		return access.Session{}, err
+	}
+	return o.Access.OpenSession(ctx, account)
+}
+
 func (o *operator) signOut(ctx context.Context, caller domain.Caller, _ *nothing) (*nothing, error) {
 	if caller.Machine {
 		return nil, domain.Errorf(domain.CodeWrongState, "the call was made with an API key, which has no session")
 	}
-	return nil, o.Access.SignOut(ctx, signedInOf(ctx).token)
-}
-
-func (o *operator) me(_ context.Context, caller domain.Caller, _ *nothing) (*reply[me], error) {
-	out := me{AccountID: caller.AccountID, PersonID: caller.PersonID, Machine: caller.Machine, Grants: []grant{}}
-	for _, p := range domain.Permissions() {
-		if caller.Has(p) {
-			out.Grants = append(out.Grants, grant{Permission: permission(p), Scope: caller.Grants[p]})
-		}
-	}
-	return replyWith(out), nil
+	return nil, o.Access.SignOut(ctx, rest.Token(ctx))
 }

@@ -10,6 +10,7 @@ import (
 
 // settings are all settings in force; durations are whole seconds.
 type settings struct {
+	Version                      int    `json:"version" minimum:"1" doc:"Grows with every change; a change names the version it was made from"`
 	AuthenticationCodeComplexity string `json:"authentication_code_complexity" maxLength:"10" doc:"mm-nnN: mm to nn digits" example:"04-08N"`
 	AuthenticationCodeLifetime   int64  `json:"authentication_code_lifetime" minimum:"0" maximum:"316224000" doc:"0: as long as the request"`
 	ScreenCodeLifetime           int64  `json:"screen_code_lifetime" minimum:"0" maximum:"316224000" doc:"Of codes read on screen"`
@@ -17,26 +18,38 @@ type settings struct {
 	ApprovalDeadline             int64  `json:"approval_deadline" minimum:"0" maximum:"316224000"`
 	ApprovalReminder             int64  `json:"approval_reminder" minimum:"0" maximum:"316224000" doc:"How often approvers are reminded; 0: never"`
 	CollectionDeadline           int64  `json:"collection_deadline" minimum:"0" maximum:"316224000"`
+	LogonCodeSimple              string `json:"logon_code_simple" maxLength:"200" doc:"Rule of simple logon codes: mm-nn, then classes U, L, S, N, then [excluded characters]" example:"12-12N"`
+	LogonCodeComplex             string `json:"logon_code_complex" maxLength:"200" doc:"Rule of complex ones" example:"12-12ULSN[BGIlOQDSZ]"`
+	LogonCodeLifetime            int64  `json:"logon_code_lifetime" minimum:"0" maximum:"316224000" doc:"0: until it is replaced"`
+	LogonCodeAttempts            int    `json:"logon_code_attempts" doc:"Wrong logon codes before the code is locked"`
+	SelfServiceRole              string `json:"self_service_role" maxLength:"64" doc:"Id of the role, in scope self, of whoever signs in with a logon code; empty: such sign-ins are off"`
+	RequestBeforeDataApproval    bool   `json:"request_before_data_approval" doc:"Requests may be made before the data are approved, where the profile demands that; they are neither approved nor collected before"`
+	PublicBaseURL                string `json:"public_base_url" maxLength:"300" doc:"Where links in messages and on the collection page lead; empty: as configured. Issuer identifier and status lists stay as configured"`
+	QRBaseURL                    string `json:"qr_base_url" maxLength:"300" doc:"Where links in QR codes lead; empty: as configured"`
 	EmailEnabled                 bool   `json:"email_enabled"`
 	SMSEnabled                   bool   `json:"sms_enabled"`
 }
 
 func settingsDTO(s domain.Settings) settings {
 	whole := func(d domain.Seconds) int64 { return int64(time.Duration(d) / time.Second) }
-	return settings{AuthenticationCodeComplexity: s.AuthenticationCodeComplexity,
-		AuthenticationCodeLifetime: whole(s.AuthenticationCodeLifetime),
-		ScreenCodeLifetime:         whole(s.ScreenCodeLifetime), AuthenticationCodeAttempts: s.AuthenticationCodeAttempts,
-		ApprovalDeadline: whole(s.ApprovalDeadline), ApprovalReminder: whole(s.ApprovalReminder), CollectionDeadline: whole(s.CollectionDeadline),
-		EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled}
+	return settings{Version: s.Version, AuthenticationCodeComplexity: s.AuthenticationCodeComplexity,
+		AuthenticationCodeLifetime: whole(s.AuthenticationCodeLifetime), ScreenCodeLifetime: whole(s.ScreenCodeLifetime),
+		AuthenticationCodeAttempts: s.AuthenticationCodeAttempts, ApprovalDeadline: whole(s.ApprovalDeadline),
+		ApprovalReminder: whole(s.ApprovalReminder), CollectionDeadline: whole(s.CollectionDeadline), LogonCodeSimple: s.LogonCodeSimple,
+		LogonCodeComplex: s.LogonCodeComplex, LogonCodeLifetime: whole(s.LogonCodeLifetime), LogonCodeAttempts: s.LogonCodeAttempts,
+		SelfServiceRole: s.SelfServiceRole, RequestBeforeDataApproval: s.RequestBeforeDataApproval, PublicBaseURL: s.PublicBaseURL,
+		QRBaseURL: s.QRBaseURL, EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled}
 }
 
 func (s settings) domain() domain.Settings {
 	seconds := func(n int64) domain.Seconds { return domain.Seconds(time.Duration(n) * time.Second) }
-	return domain.Settings{AuthenticationCodeComplexity: s.AuthenticationCodeComplexity,
+	return domain.Settings{Version: s.Version, AuthenticationCodeComplexity: s.AuthenticationCodeComplexity,
 		AuthenticationCodeLifetime: seconds(s.AuthenticationCodeLifetime), ScreenCodeLifetime: seconds(s.ScreenCodeLifetime),
 		AuthenticationCodeAttempts: s.AuthenticationCodeAttempts, ApprovalDeadline: seconds(s.ApprovalDeadline),
-		ApprovalReminder: seconds(s.ApprovalReminder), CollectionDeadline: seconds(s.CollectionDeadline), EmailEnabled: s.EmailEnabled,
-		SMSEnabled: s.SMSEnabled}
+		ApprovalReminder: seconds(s.ApprovalReminder), CollectionDeadline: seconds(s.CollectionDeadline), LogonCodeSimple: s.LogonCodeSimple,
+		LogonCodeComplex: s.LogonCodeComplex, LogonCodeLifetime: seconds(s.LogonCodeLifetime), LogonCodeAttempts: s.LogonCodeAttempts,
+		SelfServiceRole: s.SelfServiceRole, RequestBeforeDataApproval: s.RequestBeforeDataApproval, PublicBaseURL: s.PublicBaseURL,
+		QRBaseURL: s.QRBaseURL, EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled}
 }
 
 type settingsInput struct {
@@ -48,8 +61,10 @@ func (o *operator) settings() {
 	add(o, operation{id: "get-settings", method: http.MethodGet, path: "/v1/settings", tag: tagSettings, needs: needs,
 		summary: "Read the settings", description: "Gives every setting in force. Durations are whole seconds."}, o.getSettings)
 	add(o, operation{id: "change-settings", method: http.MethodPut, path: "/v1/settings", tag: tagSettings, needs: needs,
-		summary: "Change the settings", description: "Replaces all settings at once, so that no combination is ever half in force."},
-		o.changeSettings)
+		summary: "Change the settings",
+		description: "Replaces all settings at once, so that no combination is ever half in force. The version must be the one that was read, or the " +
+			"answer is 409 with the present one in details.",
+		problems: []domain.Code{domain.CodeConflict}}, o.changeSettings)
 }
 
 func (o *operator) getSettings(ctx context.Context, caller domain.Caller, _ *nothing) (*reply[settings], error) {

@@ -28,6 +28,8 @@ const (
 	CodeMalformed            domain.Code = "malformed"              // the body cannot be read
 	CodeMethodNotAllowed     domain.Code = "method_not_allowed"     // the path exists, the method does not
 	CodeUnsupportedMediaType domain.Code = "unsupported_media_type" // the body has a content type that is not taken here
+	CodeNotAcceptable        domain.Code = "not_acceptable"         // none of the forms there are is one the caller takes
+	CodeNotSupported         domain.Code = "not_supported"          // a part of a standard that this server does not offer
 	CodeTooLarge             domain.Code = "too_large"              // the body is larger than allowed
 	CodeTimeout              domain.Code = "timeout"                // the body took too long to arrive
 	CodeNotReady             domain.Code = "not_ready"              // a component the server needs does not answer
@@ -75,6 +77,13 @@ var kinds = map[domain.Code]kind{
 	domain.CodeSelfApproval:         {http.StatusForbidden, "Somebody else has to decide"},
 	domain.CodeApprovalRequired:     {http.StatusConflict, "An approval is needed"},
 	domain.CodePersonInactive:       {http.StatusConflict, "The person is not active"},
+	domain.CodeDataNotApproved:      {http.StatusConflict, "The data are not approved"},
+	domain.CodeRoleMissing:          {http.StatusForbidden, "The profile is for other roles"},
+	domain.CodeExclusiveGroup:       {http.StatusConflict, "The person holds a document that excludes this one"},
+	domain.CodeRequestOpen:          {http.StatusConflict, "Another request is open"},
+	domain.CodeDeviceRefused:        {http.StatusConflict, "The device does not pass"},
+	domain.CodeDeviceUnknown:        {http.StatusServiceUnavailable, "The device management does not answer"},
+	domain.CodeNotEmpty:             {http.StatusConflict, "Not empty"},
 	domain.CodeMissingData:          {http.StatusUnprocessableEntity, "Data of the person are missing"},
 	domain.CodeMissingContact:       {http.StatusUnprocessableEntity, "Contact data of the person are missing"},
 	domain.CodeChannelOff:           {http.StatusConflict, "A channel is switched off"},
@@ -98,6 +107,8 @@ var kinds = map[domain.Code]kind{
 	CodeMalformed:            {http.StatusBadRequest, "The body cannot be read"},
 	CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "The method is not allowed here"},
 	CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "The content type is not taken here"},
+	CodeNotAcceptable:        {http.StatusNotAcceptable, "There is no such form"},
+	CodeNotSupported:         {http.StatusNotImplemented, "This is not offered here"},
 	CodeTooLarge:             {http.StatusRequestEntityTooLarge, "The body is too large"},
 	CodeTimeout:              {http.StatusRequestTimeout, "The body took too long"},
 	CodeNotReady:             {http.StatusServiceUnavailable, "The server is not ready"},

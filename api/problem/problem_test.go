@@ -23,7 +23,7 @@ import (
 
 func edgeCodes() []domain.Code {
 	return []domain.Code{problem.CodeMalformed, problem.CodeMethodNotAllowed, problem.CodeUnsupportedMediaType, problem.CodeTooLarge,
-		problem.CodeTimeout, problem.CodeNotReady, problem.CodeClientClosed}
+		problem.CodeTimeout, problem.CodeNotReady, problem.CodeClientClosed, problem.CodeNotAcceptable, problem.CodeNotSupported}
 }
 
 func TestEveryCodeHasAStatusATitleAndADescription(t *testing.T) {

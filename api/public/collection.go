@@ -12,8 +12,10 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/mdocket/mdocket/api/qrcode"
 	"github.com/mdocket/mdocket/api/wallet"
 	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/oid4vci"
 	"github.com/mdocket/mdocket/internal/telemetry"
 )
@@ -49,7 +51,7 @@ type offerView struct {
 	Document string
 	Link     template.URL // by reference
 	Whole    template.URL // by value, for wallets that cannot fetch an offer
-	QR       *qrCode      // nil on a phone
+	QR       *qrcode.Code // nil on a phone
 	Digits   int
 	Deadline time.Time
 }
@@ -87,7 +89,7 @@ func (s *server) offerView(c *gin.Context) (*offerView, error) {
 	if err != nil {
 		return nil, err
 	}
-	link, err := oid4vci.DeepLinkByReference(wallet.OfferURI(s.BaseURL, token))
+	link, err := oid4vci.DeepLinkByReference(wallet.OfferURI(offer.PublicBaseURL, token))
 	if err != nil {
 		return nil, err
 	}
@@ -99,18 +101,18 @@ func (s *server) offerView(c *gin.Context) (*offerView, error) {
 		Link:  template.URL(link),  //nolint:gosec // built from our own address and a token that was checked
 		Whole: template.URL(whole)} //nolint:gosec // built from what we offer
 	if !isPhone(c.Request.UserAgent()) {
-		v.QR, err = s.offerQR(token)
+		v.QR, err = offerQR(offer, token)
 	}
 	return v, err
 }
 
 // offerQR is the deep link as a QR code.
-func (s *server) offerQR(token string) (*qrCode, error) {
-	link, err := oid4vci.DeepLinkByReference(wallet.OfferURI(s.QRBaseURL, token))
+func offerQR(offer issuer.Offer, token string) (*qrcode.Code, error) {
+	link, err := oid4vci.DeepLinkByReference(wallet.OfferURI(offer.QRBaseURL, token))
 	if err != nil {
 		return nil, err
 	}
-	return newQR(link)
+	return qrcode.New(link)
 }
 
 // collectionQR answers GET /c/:token/qr.png with the code alone, for screens that are not this page.
@@ -130,14 +132,15 @@ func (s *server) collectionQR(c *gin.Context) {
 
 func (s *server) qrPicture(c *gin.Context) ([]byte, error) {
 	token := c.Param("token")
-	if _, err := s.Issuer.Offer(c.Request.Context(), token); err != nil {
-		return nil, err
-	}
-	code, err := s.offerQR(token)
+	offer, err := s.Issuer.Offer(c.Request.Context(), token)
 	if err != nil {
 		return nil, err
 	}
-	return code.png()
+	code, err := offerQR(offer, token)
+	if err != nil {
+		return nil, err
+	}
+	return code.PNG()
 }
 
 // secrecy keeps an address that is a secret, and what it leads to, out of caches, search engines and other sites' logs.

@@ -19,8 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/mdocket/mdocket/api/public"
 	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/oid4vci"
 	reference "github.com/mdocket/mdocket/internal/wallet"
 )
@@ -183,9 +183,11 @@ func TestPageOfAnOfferThatIsOver(t *testing.T) {
 
 func TestQRLeadsToItsOwnAddress(t *testing.T) {
 	a := newAuthority(t)
-	b := newAuthority(t, func(d *public.Deps) { d.QRBaseURL = "https://lan.example:8443" })
+	b := newAuthority(t, func(c *issuer.Config) { c.QRBaseURL = "https://lan.example:8443" })
+	c := newAuthority(t, func(c *issuer.Config) { c.QRBaseURL = "https://lan.example:8443" })
+	c.change(func(s *domain.Settings) { s.QRBaseURL = "https://other.example" }) // goes before the configuration
 	pictures := map[string]bool{}
-	for _, at := range []*authority{a, b} {
+	for _, at := range []*authority{a, b, c} {
 		col := at.newCollection(at.Profile(t, "mdl"))
 		got := at.get(col.path() + "/qr.png")
 		require.Equal(t, http.StatusOK, got.status)
@@ -204,7 +206,30 @@ func TestQRLeadsToItsOwnAddress(t *testing.T) {
 		require.Contains(t, at.get(col.path(), "User-Agent", desktop).body, ` d="`+svgPath(picture)+`"`, "the page shows the same code")
 		require.Contains(t, at.get(col.path()).body, "credential_offer_uri=http%3A%2F%2F127.0.0.1", "the link is for this device")
 	}
-	require.Len(t, pictures, 2)
+	require.Len(t, pictures, 3)
+}
+
+// The setting for links moves the page's link and, where no other address is set for it, the QR code; not the issuer, which the offer names.
+func TestLinksLeadToThePublicAddress(t *testing.T) {
+	a := newAuthority(t)
+	col := a.newCollection(a.Profile(t, "mdl"))
+	before := a.get(col.path() + "/qr.png").body
+	a.change(func(s *domain.Settings) { s.PublicBaseURL = "https://wallet.example" })
+	page := a.get(col.path()).body
+	require.Contains(t, page, "credential_offer_uri=https%3A%2F%2Fwallet.example%2F")
+	require.Contains(t, page, "credential_issuer%22%3A%22http%3A%2F%2F127.0.0.1", "the offer by value names the issuer as it is configured")
+	require.NotEqual(t, before, a.get(col.path()+"/qr.png").body)
+	require.True(t, strings.HasPrefix(a.newCollection(a.Profile(t, "other")).link, "https://wallet.example/c/"))
+}
+
+// change changes the settings.
+func (a *authority) change(change func(*domain.Settings)) {
+	a.t.Helper()
+	s, err := a.Issuer.Settings(a.t.Context(), a.Admin())
+	require.NoError(a.t, err)
+	change(&s)
+	_, err = a.Issuer.ChangeSettings(a.t.Context(), a.Admin(), s)
+	require.NoError(a.t, err)
 }
 
 // svgPath draws a picture of 8 pixels a module and 4 modules of quiet zone as the page does.

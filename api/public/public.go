@@ -6,12 +6,13 @@
 package public
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -20,11 +21,10 @@ import (
 	"github.com/mdocket/mdocket/internal/issuer"
 )
 
-// Deps are the parts the pages work with. QRBaseURL and ServerName may be empty.
+// Deps are the parts the pages work with. ServerName may be empty.
 type Deps struct {
 	Issuer     *issuer.Issuer
-	BaseURL    string // public, without a trailing slash
-	QRBaseURL  string // of the offer in QR codes, where phones reach the server by another address; empty = BaseURL
+	BaseURL    string // public, without a trailing slash; the credential issuer identifier
 	ServerName string // shown on the collection page
 	Log        *slog.Logger
 }
@@ -34,15 +34,14 @@ type server struct{ Deps }
 // Register adds the routes to a router that serves the base URL.
 func Register(r gin.IRouter, d Deps) {
 	s := &server{d}
-	if s.QRBaseURL == "" {
-		s.QRBaseURL = s.BaseURL
-	}
 	get(r, "/c/:token", s.collectionPage)
 	get(r, "/c/:token/qr.png", s.collectionQR)
 
 	get(r, "/status-lists", anyOrigin, s.statusLists)
 	get(r, "/status-lists/:id", anyOrigin, s.statusList)
 	get(r, "/verify/:serial", anyOrigin, s.verify)
+	r.POST("/verify", anyOrigin, s.verifyPresented)
+	r.OPTIONS("/verify", anyOrigin, verifyOptions)
 
 	get(r, "/pki/iaca.pem", anyOrigin, s.rootsPEM)
 	get(r, "/pki/iaca.cer", anyOrigin, s.newestRoot)
@@ -71,8 +70,22 @@ func serveCached(c *gin.Context, mediaType string, maxAge time.Duration, etag st
 		etag = `"` + hex.EncodeToString(sum[:16]) + `"`
 	}
 	c.Header("Cache-Control", "public, max-age="+strconv.Itoa(int(maxAge/time.Second)))
-	c.Header("Content-Type", mediaType)
 	c.Header("ETag", etag)
 	c.Header("X-Content-Type-Options", "nosniff")
-	http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(body))
+	if known(c.Request.Header.Values("If-None-Match"), etag) {
+		c.Status(http.StatusNotModified)
+		return
+	}
+	c.Header("Content-Type", mediaType)
+	c.Header("Content-Length", strconv.Itoa(len(body)))
+	c.Status(http.StatusOK)
+	if c.Request.Method != http.MethodHead {
+		_, _ = c.Writer.Write(body) // a caller who left is no error of ours
+	}
+}
+
+// known reads If-None-Match (RFC 9110, 13.1.2). Our tags are quoted and hold no quotes, so one that is in the list is there as it is, or after W/,
+// which makes no difference here.
+func known(ifNoneMatch []string, etag string) bool {
+	return slices.ContainsFunc(ifNoneMatch, func(tags string) bool { return strings.TrimSpace(tags) == "*" || strings.Contains(tags, etag) })
 }

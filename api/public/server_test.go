@@ -36,18 +36,18 @@ type authority struct {
 	t   testing.TB
 }
 
-func newAuthority(t testing.TB, change ...func(*public.Deps)) *authority {
+func newAuthority(t testing.TB, change ...func(*issuer.Config)) *authority {
 	t.Helper()
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	a := &authority{t: t, web: httptest.NewServer(engine)}
 	t.Cleanup(a.web.Close)
-	a.Fixture = issuertest.New(t, issuertest.Options{BaseURL: a.web.URL})
-	deps := public.Deps{Issuer: a.Issuer, BaseURL: a.Config.BaseURL, ServerName: "Test & Authority", Log: a.Issuer.Log}
-	for _, c := range change {
-		c(&deps)
-	}
-	public.Register(engine, deps)
+	a.Fixture = issuertest.New(t, issuertest.Options{BaseURL: a.web.URL, Config: func(c *issuer.Config) {
+		for _, each := range change {
+			each(c)
+		}
+	}})
+	public.Register(engine, public.Deps{Issuer: a.Issuer, BaseURL: a.Config.BaseURL, ServerName: "Test & Authority", Log: a.Issuer.Log})
 	wallet.Register(engine, wallet.Deps{Issuer: a.Issuer, BaseURL: a.Config.BaseURL, Log: a.Issuer.Log, Now: a.Clock.Now})
 	return a
 }

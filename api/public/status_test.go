@@ -1,11 +1,14 @@
 package public_test
 
 import (
+	"compress/gzip"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,17 +18,23 @@ import (
 
 	"github.com/mdocket/mdocket/api/public"
 	"github.com/mdocket/mdocket/internal/domain"
+	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/statuslist"
 )
 
 func TestStatusLists(t *testing.T) {
 	a := newAuthority(t)
-	require.JSONEq(t, `{"status_lists":[]}`, a.get("/status-lists").body)
+	none := a.get("/status-lists")
+	require.JSONEq(t, `{"status_lists":[]}`, none.body)
+	require.Equal(t, "application/json", none.header.Get("Content-Type"))
+	require.Equal(t, http.StatusNotModified, a.get("/status-lists", "If-None-Match", none.header.Get("ETag")).status)
+	require.Equal(t, http.StatusOK, a.do(http.MethodHead, "/status-lists").status)
 	id := a.collect(a.newCollection(a.Profile(t, "mdl")))
 
 	got := a.get("/status-lists")
 	require.Equal(t, http.StatusOK, got.status)
 	require.Equal(t, "public, max-age=60", got.header.Get("Cache-Control"))
+	require.NotEqual(t, none.header.Get("ETag"), got.header.Get("ETag"))
 	var lists struct {
 		StatusLists []string `json:"status_lists"`
 	}
@@ -72,54 +81,142 @@ func (a *authority) roots() *x509.CertPool {
 	return pool
 }
 
+// signing lets lists be signed at most once in the given time from now on.
+func (a *authority) signing(every time.Duration) {
+	a.t.Helper()
+	config := a.Config
+	config.StatusRefresh = every
+	engine := gin.New()
+	public.Register(engine, public.Deps{Issuer: issuer.New(config, a.Deps), BaseURL: a.Config.BaseURL, Log: a.Deps.Log})
+	a.web = httptest.NewServer(engine)
+	a.t.Cleanup(a.web.Close)
+}
+
+// listPath gives the path of a status list.
+func (a *authority) listPath() string {
+	a.t.Helper()
+	a.collect(a.newCollection(a.Profile(a.t, "mdl")))
+	uris, err := a.Issuer.StatusListURIs(a.t.Context())
+	require.NoError(a.t, err)
+	return strings.TrimPrefix(uris[0], a.Config.BaseURL)
+}
+
 func TestStatusListForm(t *testing.T) {
 	a := newAuthority(t)
-	a.collect(a.newCollection(a.Profile(t, "mdl")))
-	uris, err := a.Issuer.StatusListURIs(t.Context())
-	require.NoError(t, err)
-	path := strings.TrimPrefix(uris[0], a.web.URL)
+	path := a.listPath()
+	const cwt, jwt, none = statuslist.MediaTypeCWT, statuslist.MediaTypeJWT, ""
 	for accept, want := range map[string]string{
-		"":                           statuslist.MediaTypeCWT,
-		"*/*":                        statuslist.MediaTypeCWT,
-		"application/*":              statuslist.MediaTypeCWT,
-		"text/html":                  statuslist.MediaTypeCWT,
-		statuslist.MediaTypeCWT:      statuslist.MediaTypeCWT,
-		statuslist.MediaTypeJWT:      statuslist.MediaTypeJWT,
-		"Application/StatusList+JWT": statuslist.MediaTypeJWT,
-		"application/statuslist+jwt, application/statuslist+cwt":             statuslist.MediaTypeCWT,
-		"application/statuslist+jwt, application/statuslist+cwt;q=0.5":       statuslist.MediaTypeJWT,
-		"application/statuslist+jwt;q=0.5, application/statuslist+cwt;q=0.9": statuslist.MediaTypeCWT,
-		"application/statuslist+jwt, */*;q=0.1":                              statuslist.MediaTypeJWT,
-		"application/statuslist+jwt;q=0, */*":                                statuslist.MediaTypeCWT,
-		"application/statuslist+cwt;q=0, */*":                                statuslist.MediaTypeJWT,
-		"application/statuslist+jwt;q=x":                                     statuslist.MediaTypeCWT,
-		"application/statuslist+jwt;q=NaN":                                   statuslist.MediaTypeCWT,
+		"":                           cwt,
+		" ":                          cwt,
+		"*/*":                        cwt,
+		"application/*":              cwt,
+		cwt:                          cwt,
+		jwt:                          jwt,
+		"Application/StatusList+JWT": jwt,
+		"text/html, */*;q=0.1":       cwt,
+		"application/statuslist+jwt, application/statuslist+cwt":             cwt,
+		"application/statuslist+jwt, application/statuslist+cwt;q=0.5":       jwt,
+		"application/statuslist+jwt;q=0.5, application/statuslist+cwt;q=0.9": cwt,
+		"application/statuslist+jwt, */*;q=0.1":                              jwt,
+		"application/statuslist+jwt, */*":                                    jwt,
+		"application/statuslist+jwt;q=0.5, */*":                              cwt,
+		"application/statuslist+jwt;q=0, */*":                                cwt,
+		"application/statuslist+cwt;q=0, */*":                                jwt,
+		"application/statuslist+jwt;q=x, application/*;q=0.1":                cwt,
+		"application/statuslist+jwt;q=NaN":                                   none,
+		"application/statuslist+jwt;q=0":                                     none,
+		"application/statuslist+cwt;q=0, application/statuslist+jwt;q=2":     none,
+		"text/html":                      none,
+		"application/jwt, text/*":        none,
+		"application/statuslist+jwt/x":   none,
+		"*/*;q=0":                        none,
+		";;,,q=1":                        none,
+		"application/statuslist+jwt+cwt": none,
 	} {
 		t.Run(accept, func(t *testing.T) {
 			got := a.get(path, "Accept", accept)
+			require.Equal(t, "Accept, Accept-Encoding", got.header.Get("Vary"))
+			require.Equal(t, "*", got.header.Get("Access-Control-Allow-Origin"))
+			if want == none {
+				require.Equal(t, http.StatusNotAcceptable, got.status)
+				require.Equal(t, "application/problem+json", got.header.Get("Content-Type"))
+				require.Contains(t, got.body, `"available":"application/statuslist+cwt, application/statuslist+jwt"`)
+				return
+			}
 			require.Equal(t, http.StatusOK, got.status)
 			require.Equal(t, want, got.header.Get("Content-Type"))
-			require.Equal(t, "Accept", got.header.Get("Vary"))
-			require.Equal(t, "public, max-age=60", got.header.Get("Cache-Control"))
-			require.Equal(t, "*", got.header.Get("Access-Control-Allow-Origin"))
 		})
 	}
 }
 
 func TestStatusListIsCached(t *testing.T) {
 	a := newAuthority(t)
-	a.collect(a.newCollection(a.Profile(t, "mdl")))
-	uris, err := a.Issuer.StatusListURIs(t.Context())
-	require.NoError(t, err)
-	path := strings.TrimPrefix(uris[0], a.web.URL)
-	// The fixture signs at every call, so entity tags differ; a fixed one comes from the certificates.
-	require.NotEmpty(t, a.get(path).header.Get("ETag"))
-	require.Equal(t, http.StatusNotModified, a.get(path, "If-None-Match", "*").status)
-	require.Equal(t, http.StatusOK, a.get(path, "If-None-Match", `"other"`).status)
-	head := a.do(http.MethodHead, path)
-	require.Equal(t, http.StatusOK, head.status)
-	require.Equal(t, statuslist.MediaTypeCWT, head.header.Get("Content-Type"))
-	require.Empty(t, head.body)
+	path := a.listPath()
+	require.Equal(t, "public, max-age=0", a.get(path).header.Get("Cache-Control"), "the next list is due at once")
+	a.signing(10 * time.Second)
+	for _, form := range []string{statuslist.MediaTypeCWT, statuslist.MediaTypeJWT} {
+		t.Run(form, func(t *testing.T) {
+			got := a.get(path, "Accept-Encoding", "identity", "Accept", form)
+			require.Equal(t, http.StatusOK, got.status)
+			require.Regexp(t, "^public, max-age=([0-9]|10)$", got.header.Get("Cache-Control"), "to the next list, not for the ttl")
+			tag := got.header.Get("ETag")
+			require.Regexp(t, `^"[0-9a-f]{32}"$`, tag, "a strong one")
+			for _, known := range []string{tag, `"other", ` + tag, "*", "W/" + tag} {
+				again := a.get(path, "Accept-Encoding", "identity", "Accept", form, "If-None-Match", known)
+				require.Equal(t, http.StatusNotModified, again.status, known)
+				require.Empty(t, again.body)
+				require.Equal(t, tag, again.header.Get("ETag"))
+				require.NotEmpty(t, again.header.Get("Cache-Control"))
+			}
+			require.Equal(t, http.StatusOK, a.get(path, "Accept-Encoding", "identity", "Accept", form, "If-None-Match", `"other"`).status)
+			head := a.do(http.MethodHead, path, "Accept-Encoding", "identity", "Accept", form)
+			require.Equal(t, http.StatusOK, head.status)
+			require.Equal(t, form, head.header.Get("Content-Type"))
+			require.Equal(t, tag, head.header.Get("ETag"))
+			require.Equal(t, strconv.Itoa(len(got.body)), head.header.Get("Content-Length"))
+			require.Empty(t, head.body)
+
+			a.Clock.Advance(10 * time.Second)
+			require.Equal(t, http.StatusOK, a.get(path, "Accept-Encoding", "identity", "Accept", form, "If-None-Match", tag).status, "the next list")
+		})
+	}
+}
+
+// The JWT is sent compressed to those who say so; the CWT, which is compressed already, is not.
+func TestStatusListCoding(t *testing.T) {
+	a := newAuthority(t)
+	path := a.listPath()
+	a.signing(time.Hour)
+	plain := a.get(path, "Accept", statuslist.MediaTypeJWT, "Accept-Encoding", "identity")
+	for accept, want := range map[string]bool{"gzip": true, "GZIP;q=0.5, br": true, "br, *": true, "gzip;q=0, *": false, "*, gzip;q=0": false,
+		"br": false, "identity": false, "x-gzip": true} {
+		t.Run(accept, func(t *testing.T) {
+			got := a.get(path, "Accept", statuslist.MediaTypeJWT, "Accept-Encoding", accept)
+			require.Equal(t, http.StatusOK, got.status)
+			require.Equal(t, map[bool]string{true: "gzip"}[want], got.header.Get("Content-Encoding"))
+			body := got.body
+			if want {
+				require.NotEqual(t, plain.header.Get("ETag"), got.header.Get("ETag"), "other bytes, another tag")
+				require.Less(t, len(body), len(plain.body))
+				content, err := gzip.NewReader(strings.NewReader(body))
+				require.NoError(t, err)
+				unpacked, err := io.ReadAll(content)
+				require.NoError(t, err)
+				body = string(unpacked)
+				again := a.get(path, "Accept", statuslist.MediaTypeJWT, "Accept-Encoding", accept, "If-None-Match", got.header.Get("ETag"))
+				require.Equal(t, http.StatusNotModified, again.status)
+			}
+			require.Equal(t, plain.body, body)
+		})
+	}
+	require.Empty(t, a.get(path, "Accept-Encoding", "gzip").header.Get("Content-Encoding"))
+}
+
+func TestStatusListsOfThePastAreNotGiven(t *testing.T) {
+	a := newAuthority(t)
+	got := a.get(a.listPath() + "?time=1686925000")
+	require.Equal(t, http.StatusNotImplemented, got.status)
+	require.Contains(t, got.body, `"code":"not_supported"`)
 }
 
 func TestVerify(t *testing.T) {
@@ -199,9 +296,10 @@ func TestTroubleOnOurSideSaysNothing(t *testing.T) {
 		require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 		require.NotContains(t, got.body, "sql")
 	}
+	require.Equal(t, http.StatusInternalServerError, a.post("application/cbor", []byte{0xa0}).status)
 }
 
-// Whatever Accept header comes, a list is served, and as a JWT only where the header names something.
+// Whatever Accept header comes, a list is served in a form that it names, or none.
 func FuzzAccept(f *testing.F) {
 	a := newAuthority(f)
 	a.collect(a.newCollection(a.Profile(f, "mdl")))
@@ -216,10 +314,16 @@ func FuzzAccept(f *testing.F) {
 		request.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()
 		engine.ServeHTTP(w, request)
-		require.Equal(t, http.StatusOK, w.Code)
-		if w.Header().Get("Content-Type") != statuslist.MediaTypeCWT {
-			require.Equal(t, statuslist.MediaTypeJWT, w.Header().Get("Content-Type"))
-			require.Contains(t, accept, "/")
+		switch w.Code {
+		case http.StatusNotAcceptable:
+			require.NotEmpty(t, strings.TrimSpace(accept))
+		case http.StatusOK:
+			if w.Header().Get("Content-Type") != statuslist.MediaTypeCWT {
+				require.Equal(t, statuslist.MediaTypeJWT, w.Header().Get("Content-Type"))
+				require.Contains(t, accept, "/")
+			}
+		default:
+			require.Fail(t, "unexpected answer", w.Code)
 		}
 	})
 }

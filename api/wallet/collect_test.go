@@ -1,12 +1,21 @@
 package wallet_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
 	"github.com/mdocket/mdocket/api/wallet"
@@ -172,12 +181,80 @@ func TestProofsAreRefused(t *testing.T) {
 		"none":              {func() []string { return nil }, oid4vci.InvalidProof},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := s.ask(tc.proofs())
-			refusedWith(t, err, http.StatusBadRequest, tc.code)
+			proofs := tc.proofs()
+			a.changesNothing(t, func() {
+				_, err := s.ask(proofs)
+				refusedWith(t, err, http.StatusBadRequest, tc.code)
+			})
 		})
 	}
 	_, err := s.ask([]string{sign(good())})
 	require.NoError(t, err, "nothing of the above used anything up")
+}
+
+// Proofs that are good in everything but their algorithm: signed by the key they show, in the way their header says.
+func TestProofAlgorithmsThatAreNotOfferedAreRefused(t *testing.T) {
+	a := newAuthority(t, "")
+	s := a.redeemed(a.newCollection(), elliptic.P256())
+	ec := s.keys[0]
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	_, edKey, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	shown, err := json.Marshal(jose.JSONWebKey{Key: ec.Public()})
+	require.NoError(t, err)
+	sign := func(algorithm jose.SignatureAlgorithm, key, public any, claims []byte) string {
+		options := (&jose.SignerOptions{}).WithType(oid4vci.ProofTypHeader).WithHeader("jwk", jose.JSONWebKey{Key: public})
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
+		require.NoError(t, err)
+		proof, err := signer.Sign(claims)
+		require.NoError(t, err)
+		compact, err := proof.CompactSerialize()
+		require.NoError(t, err)
+		return compact
+	}
+	// renamed keeps the signature over a header that names another algorithm.
+	renamed := func(algorithm string, claims []byte) string {
+		header, err := json.Marshal(map[string]any{"typ": oid4vci.ProofTypHeader, "alg": algorithm, "jwk": json.RawMessage(shown)})
+		require.NoError(t, err)
+		input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(claims)
+		digest := sha256.Sum256([]byte(input))
+		r, v, err := ecdsa.Sign(rand.Reader, ec, digest[:])
+		require.NoError(t, err)
+		signature := append(r.FillBytes(make([]byte, 32)), v.FillBytes(make([]byte, 32))...)
+		return input + "." + base64.RawURLEncoding.EncodeToString(signature)
+	}
+	good := func() string { return s.proofs(s.nonce())[0] }
+	for name, proof := range map[string]func(claims []byte) string{
+		"RS256": func(claims []byte) string { return sign(jose.RS256, rsaKey, rsaKey.Public(), claims) },
+		"PS256": func(claims []byte) string { return sign(jose.PS256, rsaKey, rsaKey.Public(), claims) },
+		"EdDSA": func(claims []byte) string { return sign(jose.EdDSA, edKey, edKey.Public(), claims) },
+		// The public key as a secret that both sides know, the classic confusion of algorithms.
+		"HS256":      func(claims []byte) string { return sign(jose.HS256, shown, ec.Public(), claims) },
+		"ES256K":     func(claims []byte) string { return renamed("ES256K", claims) },
+		"lower case": func(claims []byte) string { return renamed("es256", claims) },
+		"empty":      func(claims []byte) string { return renamed("", claims) },
+		"none": func(claims []byte) string {
+			proof := renamed("none", claims)
+			return proof[:strings.LastIndex(proof, ".")+1]
+		},
+		"none with a signature": func(claims []byte) string { return renamed("none", claims) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			claims, err := base64.RawURLEncoding.DecodeString(strings.Split(good(), ".")[1])
+			require.NoError(t, err)
+			for _, proofs := range [][]string{{proof(claims)}, {good(), proof(claims)}} {
+				a.changesNothing(t, func() {
+					_, err := s.ask(proofs)
+					refusedWith(t, err, http.StatusBadRequest, oid4vci.InvalidProof)
+				})
+			}
+		})
+	}
+	claims, err := base64.RawURLEncoding.DecodeString(strings.Split(good(), ".")[1])
+	require.NoError(t, err)
+	_, err = s.ask([]string{renamed("ES256", claims)})
+	require.NoError(t, err, "it was the algorithm alone")
 }
 
 func TestWhatTheAuthorityRefuses(t *testing.T) {

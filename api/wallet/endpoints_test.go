@@ -70,7 +70,7 @@ func TestMetadata(t *testing.T) {
 	as, err := oid4vci.ParseAuthorizationServerMetadata([]byte(got.body), a.Config.BaseURL)
 	require.NoError(t, err)
 	require.True(t, as.PreAuthorizedGrantAnonymousAccess)
-	require.Equal(t, []string{oid4vci.GrantPreAuthorizedCode}, as.GrantTypesSupported)
+	require.Equal(t, []string{oid4vci.GrantPreAuthorizedCode, oid4vci.GrantRefreshToken}, as.GrantTypesSupported)
 	require.Equal(t, a.web.URL+"/dmv/oid4vci/token", as.TokenEndpoint)
 }
 
@@ -166,7 +166,7 @@ func TestToken(t *testing.T) {
 				f.Set("grant_type", "refresh_token")
 				f.Set("refresh_token", "x")
 				f.Del("tx_code")
-			}, oid4vci.UnsupportedGrantType},
+			}, oid4vci.InvalidGrant},
 			"no pre-authorized":   {func(f url.Values) { f.Del("pre-authorized_code") }, oid4vci.InvalidRequest},
 			"unknown":             {func(f url.Values) { f.Set("pre-authorized_code", "unknown") }, oid4vci.InvalidGrant},
 			"link as code":        {func(f url.Values) { f.Set("pre-authorized_code", col.linkToken) }, oid4vci.InvalidGrant},
@@ -177,10 +177,12 @@ func TestToken(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				form := tokenForm(preAuthorized, col.code)
 				tc.change(form)
-				got := a.postForm(form)
-				require.Equal(t, http.StatusBadRequest, got.status)
-				require.Equal(t, tc.code, got.oauth(t).Code)
-				require.Equal(t, "no-store", got.header.Get("Cache-Control"))
+				a.changesNothing(t, func() {
+					got := a.postForm(form)
+					require.Equal(t, http.StatusBadRequest, got.status)
+					require.Equal(t, tc.code, got.oauth(t).Code)
+					require.Equal(t, "no-store", got.header.Get("Cache-Control"))
+				})
 			})
 		}
 		require.Equal(t, http.StatusOK, a.postForm(tokenForm(preAuthorized, col.code)).status, "nothing of the above used the offer up")
@@ -199,9 +201,11 @@ func TestToken(t *testing.T) {
 			"too large": {oid4vci.ContentTypeForm, form + "&x=" + strings.Repeat("x", 64<<10), "", http.StatusRequestEntityTooLarge},
 		} {
 			t.Run(name, func(t *testing.T) {
-				got := a.do(http.MethodPost, "/oid4vci/token"+tc.query, []byte(tc.body), http.Header{"Content-Type": {tc.contentType}})
-				require.Equal(t, tc.status, got.status)
-				require.Equal(t, oid4vci.InvalidRequest, got.oauth(t).Code)
+				a.changesNothing(t, func() {
+					got := a.do(http.MethodPost, "/oid4vci/token"+tc.query, []byte(tc.body), http.Header{"Content-Type": {tc.contentType}})
+					require.Equal(t, tc.status, got.status)
+					require.Equal(t, oid4vci.InvalidRequest, got.oauth(t).Code)
+				})
 			})
 		}
 	})
@@ -294,7 +298,8 @@ func TestCredentialNeedsAToken(t *testing.T) {
 			if tc.authorization != nil {
 				header["Authorization"] = tc.authorization
 			}
-			got := a.do(http.MethodPost, "/oid4vci/credential", []byte(`{}`), header)
+			var got answer
+			a.changesNothing(t, func() { got = a.do(http.MethodPost, "/oid4vci/credential", []byte(`{}`), header) })
 			require.Equal(t, tc.status, got.status)
 			require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 			require.True(t, strings.HasPrefix(got.header.Get("WWW-Authenticate"), tc.challenge))
@@ -341,8 +346,11 @@ func TestCredentialRequestsAreChecked(t *testing.T) {
 			`},"credential_response_encryption":{"jwk":{"kty":"EC"},"enc":"A128GCM"}}`, http.StatusBadRequest, oid4vci.InvalidEncryptionParameters},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := a.do(http.MethodPost, "/oid4vci/credential", []byte(tc.body),
-				http.Header{"Content-Type": {tc.contentType}, "Authorization": {"Bearer " + s.token}})
+			var got answer
+			a.changesNothing(t, func() {
+				got = a.do(http.MethodPost, "/oid4vci/credential", []byte(tc.body),
+					http.Header{"Content-Type": {tc.contentType}, "Authorization": {"Bearer " + s.token}})
+			})
 			require.Equal(t, tc.status, got.status)
 			require.Equal(t, tc.code, got.oauth(t).Code)
 			require.Equal(t, "no-store", got.header.Get("Cache-Control"))

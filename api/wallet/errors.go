@@ -23,33 +23,34 @@ const (
 // refusal is how a domain code is told to wallets; an empty code is one that cannot come up at that endpoint.
 type refusal struct {
 	token, credential oid4vci.ErrorCode
-	status            int // 0 = what the error code's standard says
+	status            int    // 0 = what the error code's standard says
+	says              string // instead of the error's own text, with the request to name to the issuer
 }
 
-// refusals holds every domain code a wallet may be told. Any other is our fault and answered with server_error.
+// refusals holds every domain code a wallet may be told beside those of denied. Any other is our fault and answered with server_error.
 var refusals = map[domain.Code]refusal{
 	domain.CodeCodeWrong:    {token: oid4vci.InvalidGrant},
 	domain.CodeCodeLocked:   {token: oid4vci.InvalidGrant, credential: oid4vci.CredentialRequestDenied},
 	domain.CodeOfferInvalid: {token: oid4vci.InvalidGrant, credential: oid4vci.CredentialRequestDenied},
 	domain.CodeOfferExpired: {token: oid4vci.InvalidGrant, credential: oid4vci.CredentialRequestDenied},
 
-	domain.CodeTokenInvalid: {credential: oid4vci.InvalidToken},
+	domain.CodeTokenInvalid: {token: oid4vci.InvalidGrant, credential: oid4vci.InvalidToken},
 	domain.CodeNonceInvalid: {credential: oid4vci.InvalidNonce},
 	domain.CodeKeyReused:    {credential: oid4vci.InvalidProof},
 	domain.CodeKeyCount:     {credential: oid4vci.InvalidProof},
 	domain.CodeInvalid:      {credential: oid4vci.InvalidCredentialRequest},
 
-	domain.CodeWrongState:           {credential: oid4vci.CredentialRequestDenied},
-	domain.CodePersonInactive:       {credential: oid4vci.CredentialRequestDenied},
-	domain.CodeMissingData:          {credential: oid4vci.CredentialRequestDenied},
-	domain.CodeUnknownFormat:        {credential: oid4vci.CredentialRequestDenied},
-	domain.CodeLifetimeBeyondSigner: {credential: oid4vci.CredentialRequestDenied},
-	domain.CodeLifetimeOver:         {credential: oid4vci.CredentialRequestDenied},
+	domain.CodeWrongState: {credential: oid4vci.CredentialRequestDenied},
 
 	domain.CodeRateLimited: {token: oid4vci.TemporarilyUnavailable, credential: oid4vci.TemporarilyUnavailable,
 		status: http.StatusTooManyRequests},
 	domain.CodeEngineUnavailable: {token: oid4vci.TemporarilyUnavailable, credential: oid4vci.TemporarilyUnavailable},
+	domain.CodeDeviceUnknown:     {credential: oid4vci.TemporarilyUnavailable, says: "the issuer cannot answer now; try again later"},
 }
+
+// denied is how a refusal by the profile's rules is told: which rule it was says something of the holder, and is for the issuer to tell.
+var denied = refusal{credential: oid4vci.CredentialRequestDenied,
+	says: "the issuer's rules do not allow the document to be collected now; ask the issuer"}
 
 // Statuses of the offer endpoint.
 var offerStatus = map[domain.Code]int{
@@ -95,7 +96,10 @@ func (s *server) refuse(c *gin.Context, at endpoint, err error) {
 
 // refuseKnown answers a domain error that has a place in the table; false for one that has none.
 func (s *server) refuseKnown(c *gin.Context, at endpoint, err *domain.Error) bool {
-	row := refusals[err.Code]
+	row, known := refusals[err.Code]
+	if !known && err.Code.RefusesCollection() {
+		row = denied
+	}
 	code, status := row.credential, row.status
 	switch at {
 	case atCredential:
@@ -112,6 +116,12 @@ func (s *server) refuseKnown(c *gin.Context, at endpoint, err *domain.Error) boo
 	}
 	// Fields stay unsaid: which of a person's data are missing is not for a wallet's log.
 	description := err.Message
+	if row.says != "" {
+		description = row.says
+		if id := err.Details["request_id"]; id != "" {
+			description += ", reference " + id
+		}
+	}
 	if left := err.Details["attempts_left"]; left != "" {
 		description = fmt.Sprintf("%s, attempts left: %s", description, left)
 	}

@@ -126,7 +126,7 @@ func (s *server) authorizationServerMetadata(c *gin.Context) {
 	body, err := json.Marshal(oid4vci.AuthorizationServerMetadata{
 		Issuer:                             s.BaseURL,
 		TokenEndpoint:                      s.BaseURL + pathToken,
-		GrantTypesSupported:                []string{oid4vci.GrantPreAuthorizedCode},
+		GrantTypesSupported:                []string{oid4vci.GrantPreAuthorizedCode, oid4vci.GrantRefreshToken},
 		TokenEndpointAuthMethodsSupported:  []string{"none"},
 		AuthorizationDetailsTypesSupported: []string{oid4vci.AuthorizationDetailsType},
 		PreAuthorizedGrantAnonymousAccess:  true,

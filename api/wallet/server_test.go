@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -43,12 +44,18 @@ type authority struct {
 // newAuthority starts one; path is the path of its base URL, empty for none.
 func newAuthority(t testing.TB, path string, options ...func(*domain.ProfileOptions)) *authority {
 	t.Helper()
+	return newAuthorityWith(t, path, issuertest.Options{}, options...)
+}
+
+func newAuthorityWith(t testing.TB, path string, o issuertest.Options, options ...func(*domain.ProfileOptions)) *authority {
+	t.Helper()
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	a := &authority{t: t}
 	a.web = httptest.NewServer(stripPath(path, engine))
 	t.Cleanup(a.web.Close)
-	a.Fixture = issuertest.New(t, issuertest.Options{BaseURL: a.web.URL + path})
+	o.BaseURL = a.web.URL + path
+	a.Fixture = issuertest.New(t, o)
 	wallet.Register(engine, wallet.Deps{Issuer: a.Issuer, BaseURL: a.Config.BaseURL, ServerName: "Test Authority", Log: a.Issuer.Log,
 		Now: a.Clock.Now})
 	a.profile = a.Profile(t, configuration, options...)
@@ -192,6 +199,52 @@ func (s session) postCredential(body string) answer {
 	s.t.Helper()
 	return s.do(http.MethodPost, "/oid4vci/credential", []byte(body),
 		http.Header{"Content-Type": {oid4vci.ContentTypeJSON}, "Authorization": {"Bearer " + s.token}})
+}
+
+// changesNothing runs fn and checks that no row of any table was added, changed or removed.
+func (a *authority) changesNothing(t testing.TB, fn func()) {
+	t.Helper()
+	before := a.rows(t)
+	fn()
+	require.Equal(t, before, a.rows(t), "something was changed")
+}
+
+// rows reads the whole database: the rows of each table, as text, in the order of the table.
+func (a *authority) rows(t testing.TB) map[string][]string {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(a.DSN, "sqlite:")+"?mode=ro")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	all := map[string][]string{}
+	for _, table := range query(t, db, `SELECT name FROM sqlite_schema WHERE type = 'table'`) {
+		all[table] = query(t, db, `SELECT * FROM "`+table+`"`)
+	}
+	require.NotEmpty(t, all["audit_entries"])
+	return all
+}
+
+// query gives each row of the answer as text.
+func query(t testing.TB, db *sql.DB, statement string) (out []string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), statement)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	columns, err := rows.Columns()
+	require.NoError(t, err)
+	for rows.Next() {
+		values, into := make([]sql.RawBytes, len(columns)), make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		require.NoError(t, rows.Scan(into...))
+		cells := make([]string, len(columns))
+		for i, v := range values {
+			cells[i] = string(v)
+		}
+		out = append(out, strings.Join(cells, "|"))
+	}
+	require.NoError(t, rows.Err())
+	return out
 }
 
 // refusedWith asks that err is an answer with that code and status.

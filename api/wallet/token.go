@@ -8,27 +8,36 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/oid4vci"
 )
 
 // maxForm bounds a token request, in bytes.
 const maxForm = 64 << 10
 
-// token answers POST /oid4vci/token (Token Request).
+// token answers POST /oid4vci/token (Token Request; RFC 6749, 6).
 func (s *server) token(c *gin.Context) {
 	request, err := readTokenRequest(c)
 	if err != nil {
 		s.refuse(c, atToken, err)
 		return
 	}
-	token, err := s.Issuer.Redeem(c.Request.Context(), request.PreAuthorizedCode, request.TxCode, c.ClientIP())
+	var token issuer.Token
+	var updateAvailable *bool
+	if request.GrantType == oid4vci.GrantRefreshToken {
+		token, err = s.Issuer.Refresh(c.Request.Context(), request.RefreshToken)
+		updateAvailable = &token.UpdateAvailable
+	} else {
+		token, err = s.Issuer.Redeem(c.Request.Context(), request.PreAuthorizedCode, request.TxCode, c.ClientIP())
+	}
 	if err != nil {
 		s.refuse(c, atToken, err)
 		return
 	}
 	s.send(c, http.StatusOK, oid4vci.TokenResponse{
 		AccessToken: token.AccessToken, TokenType: oid4vci.TokenTypeBearer, ExpiresIn: int(token.ExpiresIn / time.Second),
-		AuthorizationDetails: granted(request.AuthorizationDetails, token.ConfigurationID),
+		RefreshToken: token.RefreshToken, AuthorizationDetails: granted(request.AuthorizationDetails, token.ConfigurationID),
+		UpdateAvailable: updateAvailable,
 	})
 }
 
@@ -52,8 +61,13 @@ func readTokenRequest(c *gin.Context) (oid4vci.TokenRequest, error) {
 	if refused != nil {
 		return oid4vci.TokenRequest{}, refused
 	}
-	if request.GrantType != oid4vci.GrantPreAuthorizedCode {
-		return oid4vci.TokenRequest{}, oid4vci.NewError(oid4vci.UnsupportedGrantType, "only the pre-authorized code grant is supported")
+	switch request.GrantType {
+	case oid4vci.GrantPreAuthorizedCode:
+	case oid4vci.GrantRefreshToken:
+		return request, nil
+	default:
+		return oid4vci.TokenRequest{}, oid4vci.NewError(oid4vci.UnsupportedGrantType,
+			"only the pre-authorized code and refresh token grants are supported")
 	}
 	request.TxCode = oid4vci.NormalizeTxCode(request.TxCode)
 	if request.TxCode == "" {

@@ -1,5 +1,5 @@
 // Package wallet is what wallets talk to: the credential issuer and authorization server of OpenID for Verifiable Credential Issuance
-// 1.0, with the pre-authorized code flow and key proofs of type jwt (E1, E2, E4).
+// 1.0, with the pre-authorized code flow, key proofs of type jwt and refresh tokens for newer versions of a document (E1, E2, E4, E6).
 //
 // It reads and checks messages, has internal/issuer act, and writes answers and errors in the standard's words. It decides nothing:
 // whether a code, token or nonce is good and who gets what is the issuer's matter.
@@ -29,6 +29,7 @@ const (
 	pathToken      = "/oid4vci/token"
 	pathNonce      = "/oid4vci/nonce"
 	pathCredential = "/oid4vci/credential"
+	pathUpdate     = "/oid4vci/update"
 )
 
 // Deps are the parts the endpoints work with. All but ServerName are needed.
@@ -59,6 +60,7 @@ func Register(r gin.IRouter, d Deps) {
 	s.postable(r, pathToken, s.token)
 	s.postable(r, pathNonce, s.nonce)
 	s.postable(r, pathCredential, s.credential)
+	s.readable(r, pathUpdate, s.update)
 }
 
 // suffixes gives what may follow a well-known string: nothing, and the path of the base URL.

@@ -18,12 +18,12 @@ func newBench() *cobra.Command {
 	var jsonPath, markdownPath string
 	o := bench.Options{}
 	cmd := &cobra.Command{
-		Use:   "bench [mdoc|issuance|collect|start …]",
+		Use:   "bench [mdoc|verify|status|issuance|collect|batch|start …]",
 		Short: "Measure speed and memory, as ratios against floors of the same run",
 		Args:  benchArgs,
 		RunE: func(cmd *cobra.Command, only []string) (err error) {
-			if o.Rounds < 1 || o.Each < 1 {
-				return usageError{errors.New("--rounds and --each must be at least 1")}
+			if o.Rounds < 1 || o.Each < 1 || o.Items < 1 {
+				return usageError{errors.New("--rounds, --each and --items must be at least 1")}
 			}
 			if markdownPath != "" && len(only) > 0 {
 				return usageError{errors.New("--markdown writes the whole table: leave the names out")}
@@ -55,6 +55,8 @@ func newBench() *cobra.Command {
 	cmd.Flags().StringVar(&markdownPath, "markdown", "", "write the table into this page")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 5, "rounds of each comparison; the median counts")
 	cmd.Flags().IntVar(&o.Each, "each", 160, "issuances in one round")
+	cmd.Flags().IntVar(&o.Items, "items", 20_000, "items of the large batch")
+	cmd.Flags().StringVar(&o.Database, "database", "", "an empty database for the batches, as postgres://… (default an SQLite file)")
 	return cmd
 }
 

@@ -131,7 +131,7 @@ func (d *demonstration) people(ctx context.Context, adminPassword string) error 
 	d.begin("create operators A and B")
 	var role withID
 	err = d.admin.Do(ctx, http.MethodPost, "/v1/roles", map[string]any{"name": "officer", "permissions": []string{"request", "approve",
-		"people_read", "people_write", "profiles_read", "profiles_write", "documents_read", "disable", "cancel"}}, &role)
+		"people_read", "people_write", "groups", "profiles_read", "profiles_write", "documents_read", "disable", "cancel"}}, &role)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (d *demonstration) importPeople(ctx context.Context) (string, error) {
 	if err := example.WritePeople(&file, n); err != nil {
 		return "", err
 	}
-	answer, err := d.a.Send(ctx, http.MethodPost, "/v1/people/import", "text/csv", &file)
+	answer, err := d.a.Send(ctx, http.MethodPost, "/v1/people/import?create_groups=true", "text/csv", &file)
 	if err != nil {
 		return "", err
 	}

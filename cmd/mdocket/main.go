@@ -19,7 +19,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run gives the exit code: 0 done, 1 failed, 2 wrong arguments.
+// run gives the exit code: 0 done, 1 failed, 2 wrong arguments or no answer.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -34,6 +34,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "mdocket: see `mdocket help`")
 		return 2
 	}
+	if errors.As(err, new(unableError)) {
+		return 2
+	}
 	return 1
 }
 
@@ -42,6 +45,12 @@ type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
+
+// unableError marks, for commands whose code 1 is an answer, that there is no answer.
+type unableError struct{ err error }
+
+func (e unableError) Error() string { return e.err.Error() }
+func (e unableError) Unwrap() error { return e.err }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -82,7 +82,7 @@ func printWelcome(out io.Writer, s *standalone.Standalone, dataDir string) {
 // seedExamples adds the example profiles and a few people.
 func seedExamples(ctx context.Context, is *issuer.Issuer) error {
 	caller := domain.Caller{AccountID: "example", Grants: map[domain.Permission]domain.Scope{
-		domain.PermPeopleWrite: domain.ScopeAll, domain.PermProfilesWrite: domain.ScopeAll}}
+		domain.PermPeopleWrite: domain.ScopeAll, domain.PermGroups: domain.ScopeAll, domain.PermProfilesWrite: domain.ScopeAll}}
 	for _, p := range example.Profiles() {
 		if _, err := is.CreateProfile(ctx, caller, "", p); err != nil {
 			return fmt.Errorf("add example profile: %w", err)
@@ -90,7 +90,7 @@ func seedExamples(ctx context.Context, is *issuer.Issuer) error {
 	}
 	r, w := io.Pipe()
 	go func() { _ = w.CloseWithError(example.WritePeople(w, 20)) }()
-	return is.ImportPeople(ctx, caller, r, func(row issuer.ImportRow) error {
+	return is.ImportPeople(ctx, caller, r, issuer.ImportOptions{Format: issuer.ImportCSV, CreateGroups: true}, func(row issuer.ImportRow) error {
 		if row.Code != "" {
 			return fmt.Errorf("add example person: %s", row.Code)
 		}
@@ -223,8 +223,12 @@ func newMigrateAdmin(path *string) *cobra.Command {
 		Short: "Make the first administrator; the password is read from MDOCKET_PASSWORD",
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			password := os.Getenv(config.EnvPrefix + "PASSWORD")
+			if password == "" { // nobody could sign in as an administrator without one, and there is no second first one
+				return fmt.Errorf("%sPASSWORD is not set: it holds the administrator's password", config.EnvPrefix)
+			}
 			return configured(cmd, *path, func(ctx context.Context, _ config.Config, s *server.Server) error {
-				made, err := s.Issuer.Bootstrap(ctx, args[0], os.Getenv(config.EnvPrefix+"PASSWORD"))
+				made, err := s.Issuer.Bootstrap(ctx, args[0], password)
 				if err != nil {
 					return err
 				}

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -18,7 +15,6 @@ import (
 	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/mdoc"
 	"github.com/mdocket/mdocket/internal/store"
-	"github.com/mdocket/mdocket/internal/verifier"
 	"github.com/mdocket/mdocket/internal/wallet"
 )
 
@@ -68,7 +64,8 @@ func newWallet() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{Use: "wallet", Short: "The reference wallet", Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	cmd.PersistentFlags().StringVar(&dir, "dir", "./wallet", "folder of keys and documents")
-	cmd.AddCommand(newWalletCollect(&dir), newWalletList(&dir), newWalletShow(&dir), newWalletExport(&dir), newWalletPresent(&dir))
+	cmd.AddCommand(newWalletCollect(&dir), newWalletRefresh(&dir), newWalletList(&dir), newWalletShow(&dir), newWalletExport(&dir),
+		newWalletPresent(&dir))
 	return cmd
 }
 
@@ -218,96 +215,4 @@ func newWalletPresent(dir *string) *cobra.Command {
 	cmd.Flags().StringVar(&transcript, "transcript", "", "file with the CBOR-encoded SessionTranscript")
 	cmd.Flags().StringSliceVar(&elements, "element", nil, "NAMESPACE/IDENTIFIER to show; repeat; without any, everything")
 	return cmd
-}
-
-func newVerify() *cobra.Command {
-	var roots string
-	var offline bool
-	cmd := &cobra.Command{
-		Use:   "verify FILE",
-		Short: "Verify an IssuerSigned: chain, signature, digests, validity, status; exit code 1 when anything fails",
-		Args:  exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			doc, err := os.ReadFile(args[0])
-			if err != nil {
-				return fmt.Errorf("read document: %w", err)
-			}
-			pool, err := loadRoots(cmd.Context(), roots)
-			if err != nil {
-				return err
-			}
-			o := verifier.Options{Roots: pool, Now: time.Now()}
-			if !offline {
-				o.Fetch = verifier.HTTPFetcher(httpClient())
-			}
-			result, err := verifier.Verify(cmd.Context(), doc, o)
-			if err != nil {
-				return err
-			}
-			return printResult(cmd.OutOrStdout(), result)
-		},
-	}
-	cmd.Flags().StringVar(&roots, "roots", "", "trusted IACA certificates: a PEM file or a URL")
-	cmd.Flags().BoolVar(&offline, "offline", false, "do not fetch the status list")
-	return cmd
-}
-
-func httpClient() *http.Client { return &http.Client{Timeout: 30 * time.Second} }
-
-// loadRoots reads PEM certificates from a file or a URL.
-func loadRoots(ctx context.Context, from string) (*x509.CertPool, error) {
-	var text []byte
-	var err error
-	switch {
-	case from == "":
-		return nil, usageError{errors.New("--roots is required: a PEM file or a URL of the IACA certificates")}
-	case strings.HasPrefix(from, "http://"), strings.HasPrefix(from, "https://"):
-		text, err = fetch(ctx, from)
-	default:
-		text, err = os.ReadFile(from)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read roots: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New("read roots: no PEM certificate found")
-	}
-	return pool, nil
-}
-
-func fetch(ctx context.Context, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := httpClient().Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answered %d", resp.StatusCode)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-}
-
-func printResult(out io.Writer, r verifier.Result) error {
-	if r.Verified != nil {
-		v := r.Verified.MSO.Validity
-		fmt.Fprintf(out, "docType   %s\nvalid     %s to %s\n", r.Verified.MSO.DocType, v.ValidFrom.UTC().Format(time.RFC3339), v.ValidUntil.UTC().Format(time.RFC3339))
-	}
-	for _, p := range r.Problems {
-		fmt.Fprintf(out, "failed    %s: %s\n", p.Check, p.Detail)
-	}
-	fmt.Fprintf(out, "status    %s", r.Status)
-	if r.StatusBy != "" {
-		fmt.Fprintf(out, " (%s)", r.StatusBy)
-	}
-	fmt.Fprintln(out)
-	if !r.OK() {
-		return errors.New("the document does not verify")
-	}
-	fmt.Fprintln(out, "verified")
-	return nil
 }

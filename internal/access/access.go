@@ -74,7 +74,7 @@ func (a *Authenticator) SignIn(ctx context.Context, name, password string) (Sess
 		burnPassword(password)
 		return Session{}, locked(login.LockedUntil)
 	}
-	if login.Account.Disabled || !checkPassword(login.PasswordHash, password) {
+	if right := checkPassword(login.PasswordHash, password); login.Barred || !right {
 		return Session{}, a.noteFailure(ctx, login, now)
 	}
 	switch err := a.store.AcceptSignIn(ctx, login.Account.ID, now); {
@@ -83,14 +83,20 @@ func (a *Authenticator) SignIn(ctx context.Context, name, password string) (Sess
 	case err != nil:
 		return Session{}, fmt.Errorf("note sign-in: %w", err)
 	}
+	return a.OpenSession(ctx, login.Account.ID)
+}
+
+// OpenSession opens a session of an account whose holder has proved who they are elsewhere, as with a logon code.
+func (a *Authenticator) OpenSession(ctx context.Context, accountID string) (Session, error) {
 	token, err := newSecret(sessionPrefix)
 	if err != nil {
 		return Session{}, err
 	}
-	if err := a.sessions.PutSession(ctx, hash(token), login.Account.ID, cache.SessionTTL{Idle: sessionIdle, Absolute: sessionLifetime}); err != nil {
+	ttl := cache.SessionTTL{Idle: sessionIdle, Absolute: sessionLifetime}
+	if err := a.sessions.PutSession(ctx, hash(token), accountID, ttl); err != nil {
 		return Session{}, fmt.Errorf("open session: %w", err)
 	}
-	return Session{Token: token, AccountID: login.Account.ID, ExpiresAt: now.Add(sessionLifetime)}, nil
+	return Session{Token: token, AccountID: accountID, ExpiresAt: a.now().Add(sessionLifetime)}, nil
 }
 
 func (a *Authenticator) noteFailure(ctx context.Context, login store.Login, now time.Time) error {

@@ -203,7 +203,7 @@ func TestAPIKeys(t *testing.T) {
 		require.NoError(t, err)
 		caller, err := f.Access.Authenticate(ctx, secret)
 		require.NoError(t, err)
-		require.Equal(t, domain.Caller{AccountID: ada.ID, Machine: true, Grants: issuertest.All(domain.PermRequest)}, caller)
+		require.Equal(t, domain.Caller{AccountID: ada.ID, Machine: true, Roles: []string{role.ID}, Grants: issuertest.All(domain.PermRequest)}, caller)
 
 		id, rest, found := strings.Cut(strings.TrimPrefix(secret, "mdk_"), "_")
 		require.True(t, found)
@@ -252,12 +252,47 @@ func TestDisabledAccountsAreOutAtOnce(t *testing.T) {
 	})
 }
 
+// Whoever's person is not active is out at once, and finds the same answer as with a wrong password.
+func TestAccountsOfInactivePeopleAreOut(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture, ada domain.Account) {
+		ctx := t.Context()
+		person := f.Person(t)
+		own, err := f.Issuer.CreateAccount(ctx, f.Admin(), "", issuer.NewAccount{Name: "own", PersonID: person.ID, Password: password})
+		require.NoError(t, err)
+		session, err := f.Access.OpenSession(ctx, own.ID)
+		require.NoError(t, err)
+		require.Equal(t, own.ID, session.AccountID)
+		require.WithinDuration(t, f.Clock.Now().Add(8*time.Hour), session.ExpiresAt, time.Minute)
+		_, key, err := f.Issuer.CreateAPIKey(ctx, f.Admin(), own.ID, "test", time.Time{})
+		require.NoError(t, err)
+		_, wrong := f.Access.SignIn(ctx, ada.Name, "a wrong password")
+		_, _, err = f.Issuer.DeactivatePerson(ctx, f.Admin(), person.ID, domain.ReasonLeft, "")
+		require.NoError(t, err)
+		for _, token := range []string{session.Token, key} {
+			_, err := f.Access.Authenticate(ctx, token)
+			codeIs(t, domain.CodeUnauthenticated, err)
+		}
+		_, err = f.Access.SignIn(ctx, own.Name, password)
+		require.Equal(t, wrong, err)
+		_, _, err = f.Issuer.ActivatePerson(ctx, f.Admin(), person.ID, "")
+		require.NoError(t, err)
+		for _, token := range []string{session.Token, key} {
+			_, err := f.Access.Authenticate(ctx, token)
+			require.NoError(t, err, "and in again when the person is active again")
+		}
+		_, err = f.Access.SignIn(ctx, own.Name, password)
+		require.NoError(t, err)
+	})
+}
+
 // Redis is where sessions are: without it nobody is let in, and API keys go on.
 func TestSessionsNeedTheirStore(t *testing.T) {
 	f := issuertest.New(t, issuertest.Options{})
 	ctx := t.Context()
 	broken := access.New(f.Store, brokenSessions{}, f.Clock.Now)
 	_, err := broken.SignIn(ctx, issuertest.AdminName, issuertest.AdminPassword)
+	codeIs(t, domain.CodeInternal, err)
+	_, err = broken.OpenSession(ctx, "account")
 	codeIs(t, domain.CodeInternal, err)
 	_, err = broken.Authenticate(ctx, "mds_x")
 	codeIs(t, domain.CodeInternal, err)

@@ -36,8 +36,11 @@ type Options struct {
 	Dir    string // throw-away folder
 	Rounds int    // of each comparison; the median counts
 	Each   int    // issuances in one round
-	Out    io.Writer
-	Log    *slog.Logger
+	Items  int    // of the large batch
+
+	Database string // of the batches; empty = an SQLite file in Dir
+	Out      io.Writer
+	Log      *slog.Logger
 }
 
 type part struct {
@@ -47,7 +50,10 @@ type part struct {
 
 var parts = []part{
 	{[]string{"mdoc"}, issueRows},
+	{[]string{"verify"}, verifyRows},
+	{[]string{"status"}, statusRows},
 	{[]string{"issuance", "collect"}, loadRows},
+	{[]string{"batch"}, batchRows},
 	{[]string{"start"}, startRows},
 }
 

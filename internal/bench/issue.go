@@ -23,7 +23,7 @@ const serverHeap = 16 << 20
 
 // issueRows compares building and signing one mDL with a bare signature of the same library, on one processor, turn by turn.
 func issueRows(_ context.Context, o Options) ([]Row, error) {
-	req, signer, err := licence()
+	req, signer, _, err := licence()
 	if err != nil {
 		return nil, err
 	}
@@ -80,30 +80,30 @@ func perOp(r testing.BenchmarkResult) float64 {
 	return float64(r.T.Nanoseconds()) / float64(r.N) / 1000
 }
 
-// licence is an mDL with 25 data elements and a portrait of 20 KB, and a signer for it.
-func licence() (mdoc.Request, mdoc.Signer, error) {
+// licence is an mDL with 25 data elements and a portrait of 20 KB, a signer for it, and the root of that.
+func licence() (mdoc.Request, mdoc.Signer, *x509.Certificate, error) {
 	now := time.Now().UTC().Truncate(time.Second)
 	iacaKey, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	key, err2 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	device, err3 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	for _, err := range []error{err1, err2, err3} {
 		if err != nil {
-			return mdoc.Request{}, mdoc.Signer{}, fmt.Errorf("make key: %w", err)
+			return mdoc.Request{}, mdoc.Signer{}, nil, fmt.Errorf("make key: %w", err)
 		}
 	}
 	iaca, err := pki.NewIACA(rand.Reader, iacaKey, pki.IACAOptions{Subject: pki.Subject{Country: "UT", CommonName: "bench IACA"},
 		IssuerAltName: "https://mdocket.example", CRLURL: "https://mdocket.example/crl", NotBefore: now.Add(-time.Hour), Validity: 1000 * time.Hour})
 	if err != nil {
-		return mdoc.Request{}, mdoc.Signer{}, err
+		return mdoc.Request{}, mdoc.Signer{}, nil, err
 	}
 	ds, err := pki.NewDocumentSigner(rand.Reader, iaca, iacaKey, key.Public(), pki.SignerOptions{CommonName: "bench signer",
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(900 * time.Hour)})
 	if err != nil {
-		return mdoc.Request{}, mdoc.Signer{}, err
+		return mdoc.Request{}, mdoc.Signer{}, nil, err
 	}
 	portrait := make([]byte, 20<<10)
 	if _, err := rand.Read(portrait); err != nil {
-		return mdoc.Request{}, mdoc.Signer{}, fmt.Errorf("read randomness: %w", err)
+		return mdoc.Request{}, mdoc.Signer{}, nil, fmt.Errorf("read randomness: %w", err)
 	}
 	elements := []mdoc.Element{{Identifier: "portrait", Value: portrait}, {Identifier: "birth_date", Value: mdoc.FullDate("1980-02-29")},
 		{Identifier: "age_over_18", Value: true}, {Identifier: "height", Value: uint64(170)}}
@@ -113,5 +113,5 @@ func licence() (mdoc.Request, mdoc.Signer, error) {
 	return mdoc.Request{DocType: "org.iso.18013.5.1.mDL", NameSpaces: []mdoc.NameSpace{{Name: "org.iso.18013.5.1", Elements: elements}},
 			DigestAlgorithm: "SHA-256", DeviceKey: &device.PublicKey, Signed: now, ValidFrom: now, ValidUntil: now.Add(800 * time.Hour),
 			Status: &mdoc.StatusRef{Index: 412, URI: "https://mdocket.example/status-lists/1"}},
-		mdoc.Signer{Key: key, Chain: []*x509.Certificate{ds}}, nil
+		mdoc.Signer{Key: key, Chain: []*x509.Certificate{ds}}, iaca, nil
 }

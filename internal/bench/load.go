@@ -143,7 +143,7 @@ func (l *load) seed(ctx context.Context, people int) error {
 func (l *load) importPeople(ctx context.Context, caller domain.Caller, n int) error {
 	r, w := pipe(n)
 	defer func() { _ = r.Close() }()
-	err := l.server.Issuer.ImportPeople(ctx, caller, r, func(row issuer.ImportRow) error {
+	err := l.server.Issuer.ImportPeople(ctx, caller, r, issuer.ImportOptions{Format: issuer.ImportCSV, CreateGroups: true}, func(row issuer.ImportRow) error {
 		if row.Code != "" {
 			return fmt.Errorf("import row %d: %s", row.Line, row.Code)
 		}

@@ -76,6 +76,7 @@ type StatusList struct {
 	TTL      time.Duration `koanf:"ttl"`      // how long verifiers may keep one
 	Refresh  time.Duration `koanf:"refresh"`  // how often one is signed at the most
 	Capacity uint64        `koanf:"capacity"` // entries of a new one
+	Decoys   uint64        `koanf:"decoys"`   // of 1000 entries of a new one, how many are taken by no document at the most
 }
 
 // Mail is the SMTP server.
@@ -169,7 +170,7 @@ func Defaults() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", ServerName: "mdocket", Language: "en", Region: "US", KeepSigned: 72 * time.Hour,
 		Temporal:   Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
-		StatusList: StatusList{TTL: 60 * time.Second, Refresh: 15 * time.Second, Capacity: 1 << 20},
+		StatusList: StatusList{TTL: 45 * time.Second, Refresh: 15 * time.Second, Capacity: 1 << 20, Decoys: 10},
 		Log:        Log{Level: "info", Format: "json"},
 	}
 }
@@ -257,6 +258,9 @@ func (c Config) Validate() []error {
 	}
 	if n := c.StatusList.Capacity; n < 1<<10 || n > 1<<26 {
 		add("status_list.capacity: must be between 1024 and 67108864")
+	}
+	if c.StatusList.Decoys > 100 {
+		add("status_list.decoys: must be between 0 and 100 (of 1000)")
 	}
 	if c.KeepSigned < time.Minute {
 		add("keep_signed: must be at least 1m")

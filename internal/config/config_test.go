@@ -41,7 +41,7 @@ func TestLoad(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "https://id.example/dmv", c.BaseURL, "without the slash at its end")
 	require.Equal(t, "UT", c.Authority.Country)
-	require.Equal(t, 60*time.Second, c.StatusList.TTL, "what the file does not say has its default")
+	require.Equal(t, 45*time.Second, c.StatusList.TTL, "what the file does not say has its default")
 	require.Equal(t, "default", c.Temporal.Namespace, "inside a section too")
 	require.Equal(t, 7*time.Second, c.SMS.HTTP.Timeout)
 
@@ -155,6 +155,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"formats":        {"region: CH", "region: CH\nformats_dir: /dev/null", "formats_dir"},
 		"kept too short": {"region: CH", "region: CH\nkeep_signed: 1s", "keep_signed"},
 		"list":           {"region: CH", "region: CH\nstatus_list: {ttl: 10s, refresh: 20s, capacity: 5}", "status_list.capacity"},
+		"decoys":         {"region: CH", "region: CH\nstatus_list: {decoys: 101}", "status_list.decoys"},
 		"mail":           {"from: id@id.example", "from: nobody", "from"},
 		"no YAML":        {"region: CH", "region: [", "read configuration file"},
 	} {

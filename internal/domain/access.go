@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 )
 
@@ -143,6 +145,16 @@ type Role struct {
 	ID          string
 	Name        string
 	Permissions []Permission
+}
+
+// Version names what the role says now: it changes with name and permissions.
+func (r Role) Version() string {
+	h := sha256.New()
+	h.Write([]byte(r.Name))
+	for _, p := range r.Permissions {
+		h.Write([]byte("\n" + p))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // Assignment gives an account a role in a scope.

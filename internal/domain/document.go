@@ -114,14 +114,16 @@ const (
 	DocumentCancel  DocumentAct = "cancel"
 	// DocumentRequestCancel asks another operator for the cancellation, where the profile demands that.
 	DocumentRequestCancel DocumentAct = "request_cancel"
+	// DocumentUpdate asks for a newer version that takes the document's place (F3).
+	DocumentUpdate DocumentAct = "update"
 )
 
 // DocumentActs lists the acts.
 func DocumentActs() []DocumentAct {
-	return []DocumentAct{DocumentDisable, DocumentEnable, DocumentCancel, DocumentRequestCancel}
+	return []DocumentAct{DocumentDisable, DocumentEnable, DocumentCancel, DocumentRequestCancel, DocumentUpdate}
 }
 
-// Target gives the state the act leads to from s, and whether it may. Asking for a cancellation changes nothing by itself.
+// Target gives the state the act leads to from s, and whether it may. Asking for a cancellation or an update changes nothing by itself.
 func (a DocumentAct) Target(s DocumentState) (DocumentState, bool) {
 	switch a {
 	case DocumentDisable:
@@ -132,6 +134,8 @@ func (a DocumentAct) Target(s DocumentState) (DocumentState, bool) {
 		return DocumentCanceled, s.Live()
 	case DocumentRequestCancel:
 		return s, s.Live()
+	case DocumentUpdate:
+		return s, s == DocumentActive
 	}
 	return s, false
 }

@@ -3,6 +3,7 @@ package domain
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Group is a node of the tree of departments and divisions (A2).
@@ -19,8 +20,11 @@ type Group struct {
 // GroupSeparator joins the names of a path; no name has it.
 const GroupSeparator = "/"
 
-// MaxGroupDepth is how deep the tree may be.
-const MaxGroupDepth = 20
+// Bounds of the tree.
+const (
+	MaxGroupDepth = 20
+	MaxGroupPath  = 600 // characters of a path; a database index must hold it
+)
 
 // PathBelow gives the path of a group of that name below a parent's path; empty = at the top.
 func PathBelow(parent, name string) string {
@@ -42,6 +46,18 @@ func CheckGroupName(name string) Problems {
 	}
 	if name != strings.TrimSpace(name) {
 		ps.Add("name", "must not start or end with spaces")
+	}
+	return ps
+}
+
+// CheckGroupPath reports what is wrong with a path whose names are good: too many, or too long together.
+func CheckGroupPath(path string) Problems {
+	var ps Problems
+	if (Group{Path: path}).Depth() > MaxGroupDepth {
+		ps.Add("name", "makes the tree deeper than %d groups", MaxGroupDepth)
+	}
+	if utf8.RuneCountInString(path) > MaxGroupPath {
+		ps.Add("name", "makes a path longer than %d characters", MaxGroupPath)
 	}
 	return ps
 }

@@ -4,11 +4,12 @@ import "time"
 
 // Lifetime is what limits how long a document is valid (B3).
 type Lifetime struct {
-	Days          int       // of the profile; 0 = unset, then DefaultLifetimeDays
-	RequestedDate Date      // last day asked for at request or approval; empty = none
-	PersonMax     Date      // last day the person may hold documents; empty = none
-	SignerLimit   time.Time // the latest end any document signer certificate can cover
-	DefaultLimit  time.Time // the latest end of a document for which nobody asked for a lifetime or date; zero = SignerLimit
+	Days            int       // of the profile; 0 = unset, then DefaultLifetimeDays
+	SelfServiceDays int       // bound of documents that holders ask for themselves (B14); 0 = none
+	RequestedDate   Date      // last day asked for at request or approval; empty = none
+	PersonMax       Date      // last day the person may hold documents; empty = none
+	SignerLimit     time.Time // the latest end any document signer certificate can cover
+	DefaultLimit    time.Time // the latest end of a document for which nobody asked for a lifetime or date; zero = SignerLimit
 }
 
 // ValidUntil gives the end of validity for a document that starts at from: the earliest of the limits, to the second. An explicit lifetime
@@ -16,6 +17,14 @@ type Lifetime struct {
 // to DefaultLimit.
 // A document that would end before it starts is refused with CodeLifetimeOver.
 func (l Lifetime) ValidUntil(from time.Time) (time.Time, error) {
+	until, refused := l.validUntil(from)
+	if refused != nil {
+		return time.Time{}, refused
+	}
+	return until, nil
+}
+
+func (l Lifetime) validUntil(from time.Time) (time.Time, *Error) {
 	days := l.Days
 	if days == 0 {
 		days = DefaultLifetimeDays
@@ -23,6 +32,9 @@ func (l Lifetime) ValidUntil(from time.Time) (time.Time, error) {
 	until := from.UTC().AddDate(0, 0, days) // in UTC no day is shorter than another
 	if l.Days == 0 && l.RequestedDate == "" && !l.DefaultLimit.IsZero() && l.DefaultLimit.Before(until) {
 		until = l.DefaultLimit
+	}
+	if bound := from.UTC().AddDate(0, 0, l.SelfServiceDays); l.SelfServiceDays > 0 && bound.Before(until) {
+		until = bound
 	}
 	for _, d := range []Date{l.RequestedDate, l.PersonMax} {
 		if d != "" && d.End().Before(until) {
@@ -37,8 +49,9 @@ func (l Lifetime) ValidUntil(from time.Time) (time.Time, error) {
 		}
 		until = l.SignerLimit
 	}
+	until = until.UTC().Truncate(time.Second)
 	if !until.After(from) {
 		return time.Time{}, Errorf(CodeLifetimeOver, "the document would have expired before it starts")
 	}
-	return until.UTC().Truncate(time.Second), nil
+	return until, nil
 }

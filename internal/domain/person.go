@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"bytes"
+	"encoding/json"
 	"regexp"
 	"strings"
 	"time"
@@ -53,6 +55,23 @@ type Person struct {
 	UpdatedAt        time.Time
 }
 
+// Erased says that the record keeps no personal data any more (A4).
+func (p *Person) Erased() bool { return !p.ErasedAt.IsZero() }
+
+// SameIdentity says that the data which an approval vouches for are the same: names, birth date and attributes (A3). Images count too, but are
+// not here.
+func (p *Person) SameIdentity(q *Person) bool {
+	if p.GivenName != q.GivenName || p.FamilyName != q.FamilyName || p.BirthDate != q.BirthDate || len(p.Attributes) != len(q.Attributes) {
+		return false
+	}
+	if len(p.Attributes) == 0 {
+		return true
+	}
+	a, err1 := json.Marshal(p.Attributes) // members come sorted
+	b, err2 := json.Marshal(q.Attributes)
+	return err1 == nil && err2 == nil && bytes.Equal(a, b)
+}
+
 // ImageKind says what an image of a person shows.
 type ImageKind string
 
@@ -94,6 +113,7 @@ func (p *Person) Check() Problems {
 	} {
 		checkText(&ps, f.name, f.value, f.required)
 	}
+	checkTextUpTo(&ps, "group", p.Group, MaxGroupPath)
 	checkDay(&ps, "birth_date", p.BirthDate)
 	checkDay(&ps, "max_expiry", p.MaxExpiry)
 	if p.Status != PersonActive && p.Status != PersonInactive {
@@ -115,13 +135,19 @@ func (p *Person) Check() Problems {
 }
 
 func checkText(ps *Problems, field, value string, required bool) {
-	switch {
-	case required && strings.TrimSpace(value) == "":
+	if required && strings.TrimSpace(value) == "" {
 		ps.Add(field, "is required")
+		return
+	}
+	checkTextUpTo(ps, field, value, maxText)
+}
+
+func checkTextUpTo(ps *Problems, field, value string, most int) {
+	switch {
 	case !utf8.ValidString(value):
 		ps.Add(field, "is not valid UTF-8")
-	case utf8.RuneCountInString(value) > maxText:
-		ps.Add(field, "is longer than %d characters", maxText)
+	case utf8.RuneCountInString(value) > most:
+		ps.Add(field, "is longer than %d characters", most)
 	case strings.ContainsFunc(value, unicode.IsControl):
 		ps.Add(field, "has control characters")
 	}

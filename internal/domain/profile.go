@@ -1,8 +1,12 @@
 package domain
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // NotificationScheme says how link and code reach the holder (B7). Link and code never travel in one message.
@@ -33,6 +37,29 @@ func (n NotificationScheme) Deliveries() []Delivery {
 	}
 	return nil
 }
+
+// Deliveries gives every message that goes to the holder when a document can be collected, in the order they are sent. The logon code goes the
+// way of the authentication code, but once; where the scheme sends nothing, an operator reads both on screen.
+func (o ProfileOptions) Deliveries() []Delivery {
+	return append(o.NotificationScheme.Deliveries(), o.LogonDeliveries()...)
+}
+
+// LogonDeliveries gives the messages with the logon code, if the profile has one (B8).
+func (o ProfileOptions) LogonDeliveries() []Delivery {
+	if !o.hasLogonCode() {
+		return nil
+	}
+	switch o.NotificationScheme {
+	case NotifyDefault, NotifyCodeByEmail:
+		return []Delivery{{ChannelEmail, MessageLogonCode}}
+	case NotifyCodeBySMS:
+		return []Delivery{{ChannelSMS, MessageLogonCode}}
+	case NotifyNone:
+	}
+	return nil
+}
+
+func (o ProfileOptions) hasLogonCode() bool { return o.LogonCode != "" && o.LogonCode != LogonCodeNone }
 
 // Valid says whether n is one of the schemes.
 func (n NotificationScheme) Valid() bool {
@@ -67,6 +94,21 @@ type Profile struct {
 	CreatedAt time.Time
 }
 
+// BlockGroup names what the profile's requests count as one of (B5): its credential group or, without one, the profile itself.
+func (p Profile) BlockGroup() string {
+	if p.Options.CredentialGroup != "" {
+		return blockByGroup + p.Options.CredentialGroup
+	}
+	return "profile " + p.ID
+}
+
+const blockByGroup = "group "
+
+// MeetsOthers says whether a request of the profile can stand in the way of another one, or another one in its.
+func (p Profile) MeetsOthers() bool {
+	return p.Options.BlockMultipleRequests || p.Options.CredentialGroup != ""
+}
+
 // ProfileOptions are the rules of a profile. The JSON form is stored and is the API's form. What they mean where two of them meet is told in
 // docs/profiles.md.
 type ProfileOptions struct {
@@ -91,6 +133,8 @@ type ProfileOptions struct {
 	RequireDataApproved bool     `json:"require_data_approved"`
 
 	LogonCode LogonCodeKind `json:"logon_code"` // sent when the document can be collected (B8)
+
+	MDM MDMRule `json:"mdm"` // what the holder's device must be to the mobile device management (B10)
 
 	// Ids of the roles that may; empty = every role, and none is needed (B13).
 	CanReceive  []string `json:"can_receive,omitempty"`
@@ -152,6 +196,7 @@ func (o *ProfileOptions) Defaults() {
 	if o.LogonCode == "" {
 		o.LogonCode = LogonCodeNone
 	}
+	o.MDM.Defaults()
 	if o.SelfService.ShowQR == nil {
 		shown := true
 		o.SelfService.ShowQR = &shown
@@ -175,7 +220,8 @@ func (o *ProfileOptions) Defaults() {
 
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
-// CheckProfile reports every rule that name and options break, given whether the format is installed.
+// CheckProfile reports every rule that name and options break. Whether the format, the roles and the device management system that it names exist is
+// for whoever knows them.
 func CheckProfile(name string, o ProfileOptions) Problems {
 	var ps Problems
 	if !profileName.MatchString(name) {
@@ -193,13 +239,123 @@ func CheckProfile(name string, o ProfileOptions) Problems {
 	default:
 		ps.Add("on_reissue", "must be keep, disable or cancel")
 	}
+	switch o.LogonCode {
+	case LogonCodeNone, LogonCodeSimple, LogonCodeComplex:
+	default:
+		ps.Add("logon_code", "must be none, simple or complex")
+	}
 	if o.LifetimeDays < 0 {
 		ps.Add("lifetime_days", "must be at least 1")
 	}
 	if o.MaxCopies < 1 || o.MaxCopies > MaxCopiesLimit {
 		ps.Add("max_copies", "must be between 1 and %d", MaxCopiesLimit)
 	}
-	checkText(&ps, "credential_group", o.CredentialGroup, false)
-	checkText(&ps, "exclusive_group", o.ExclusiveGroup, false)
+	checkGroup(&ps, "credential_group", o.CredentialGroup)
+	checkGroup(&ps, "exclusive_group", o.ExclusiveGroup)
+	checkRequisites(&ps, o.RequisiteData)
+	for _, set := range o.RoleSets() {
+		checkRoleSet(&ps, set)
+	}
+	for _, p := range o.MDM.Check() {
+		ps.Add("mdm."+p.Field, "%s", p.Problem)
+	}
+	o.SelfService.check(&ps)
 	return ps
+}
+
+// checkGroup: groups are compared exactly, so that spaces at the ends would make two out of one.
+func checkGroup(ps *Problems, field, group string) {
+	checkText(ps, field, group, false)
+	if group != strings.TrimSpace(group) {
+		ps.Add(field, "must not start or end with spaces")
+	}
+}
+
+// maxRequisites bounds lists in options.
+const maxRequisites = 100
+
+func checkRequisites(ps *Problems, fields []string) {
+	if len(fields) > maxRequisites {
+		ps.Add("requisite_data", "are more than %d", maxRequisites)
+		return
+	}
+	for i, field := range fields {
+		at := fmt.Sprintf("requisite_data[%d]", i)
+		attribute, isAttribute := strings.CutPrefix(field, attributePrefix)
+		switch {
+		case slices.Index(fields, field) < i:
+			ps.Add(at, "is there twice")
+		case isAttribute && !attributeName(attribute):
+			ps.Add(at, "must name an attribute of 1 to 100 characters without spaces")
+		case !isAttribute && requisites[field] == nil:
+			ps.Add(at, "must be %s or attribute.NAME", strings.Join(Requisites(), ", "))
+		}
+	}
+}
+
+func attributeName(s string) bool {
+	return s != "" && len(s) <= 100 && !strings.ContainsFunc(s, unicode.IsSpace)
+}
+
+// RoleSet is one of a profile's sets of role ids (B13).
+type RoleSet struct {
+	Name  string // as in JSON
+	Roles []string
+}
+
+// RoleSets lists the role sets of the profile.
+func (o ProfileOptions) RoleSets() []RoleSet {
+	return []RoleSet{{"can_receive", o.CanReceive}, {"can_request", o.CanRequest}, {"can_validate", o.CanValidate}, {"can_collect", o.CanCollect}}
+}
+
+func checkRoleSet(ps *Problems, set RoleSet) {
+	if len(set.Roles) > maxRequisites {
+		ps.Add(set.Name, "are more than %d", maxRequisites)
+		return
+	}
+	for i, id := range set.Roles {
+		if slices.Index(set.Roles, id) < i {
+			ps.Add(fmt.Sprintf("%s[%d]", set.Name, i), "is there twice")
+		}
+	}
+}
+
+// maxValidityDays bounds what makes no sense as a validity.
+const maxValidityDays = 36525
+
+func (o SelfServiceOptions) check(ps *Problems) {
+	if o.ValidityDays < 0 || o.ValidityDays > maxValidityDays {
+		ps.Add("self_service.validity_days", "must be between 1 and %d", maxValidityDays)
+	}
+	switch o.NotifyOutcome {
+	case OutcomeTold, OutcomeQuiet:
+	default:
+		ps.Add("self_service.notify_outcome", "must be always or never")
+	}
+	for _, text := range []struct{ field, value string }{
+		{"self_service.user_id", o.UserID}, {"self_service.server_name", o.ServerName}, {"self_service.profile_name", o.ProfileName},
+	} {
+		checkText(ps, text.field, text.value, false)
+		if strings.ContainsAny(displayPlaceholder.ReplaceAllLiteralString(text.value, ""), "{}") {
+			ps.Add(text.field, "may hold no braces but in {email}, {logon_name}, {common_name}, {server_name} and {display_name}")
+		}
+	}
+}
+
+// displayPlaceholder is what may be in the texts shown beside a QR code.
+var displayPlaceholder = regexp.MustCompile(`\{(email|logon_name|common_name|server_name|display_name)\}`)
+
+// Display are the texts that are shown beside a QR code (B14).
+type Display struct {
+	UserID      string
+	ServerName  string
+	ProfileName string
+}
+
+// Display fills the texts for a person.
+func (o ProfileOptions) Display(p Person, serverName string) Display {
+	fill := strings.NewReplacer("{email}", p.Email, "{logon_name}", p.LogonName, "{common_name}", strings.TrimSpace(p.GivenName+" "+p.FamilyName), "{server_name}", serverName,
+		"{display_name}", o.DisplayName)
+	return Display{UserID: fill.Replace(o.SelfService.UserID), ServerName: fill.Replace(o.SelfService.ServerName),
+		ProfileName: fill.Replace(o.SelfService.ProfileName)}
 }

@@ -56,6 +56,23 @@ const (
 	RequestByClient   RequestChannel = "api_client"
 )
 
+// RequestKind says what a request is for.
+type RequestKind string
+
+// The kinds of request.
+const (
+	RequestIssue  RequestKind = "issue"  // a document
+	RequestUpdate RequestKind = "update" // a newer version of a document, which takes its place (F3)
+)
+
+// Kind says what the request is for.
+func (r Request) Kind() RequestKind {
+	if r.Replaces != "" {
+		return RequestUpdate
+	}
+	return RequestIssue
+}
+
 // Request is one wish for a document and its way to the wallet.
 type Request struct {
 	ID                 string
@@ -79,6 +96,7 @@ type Request struct {
 	Blocking           bool   // at most one open blocking request of a person and block group
 	FailureCode        Code   // why it failed or, while it is open, why the last collection was refused
 	DocumentID         string
+	Replaces           string // id of the document that an update replaces; empty = the request is for another document (F3)
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
 }

@@ -49,15 +49,44 @@ func TestSettingsCheck(t *testing.T) {
 		"SMS without e-mail": {func(s *domain.Settings) { s.EmailEnabled = false }, []string{"sms_enabled"}},
 		"neither channel":    {func(s *domain.Settings) { s.EmailEnabled, s.SMSEnabled = false, false }, nil},
 		"e-mail without SMS": {func(s *domain.Settings) { s.SMSEnabled = false }, nil},
+		"no logon code rules": {func(s *domain.Settings) { s.LogonCodeSimple, s.LogonCodeComplex = "", "12-08N" },
+			[]string{"logon_code_simple", "logon_code_complex"}},
+		"logon code never expires":  {func(s *domain.Settings) { s.LogonCodeLifetime = 0 }, nil},
+		"logon code lifetime short": {func(s *domain.Settings) { s.LogonCodeLifetime = secs(59) }, []string{"logon_code_lifetime"}},
+		"logon code lifetime long":  {func(s *domain.Settings) { s.LogonCodeLifetime = secs(366*86400 + 1) }, []string{"logon_code_lifetime"}},
+		"no logon attempts":         {func(s *domain.Settings) { s.LogonCodeAttempts = 0 }, []string{"logon_code_attempts"}},
+		"21 logon attempts":         {func(s *domain.Settings) { s.LogonCodeAttempts = 21 }, []string{"logon_code_attempts"}},
+		"addresses": {func(s *domain.Settings) { s.PublicBaseURL, s.QRBaseURL = "https://a.example", "https://192.0.2.7:8443" },
+			nil},
+		"bad addresses": {func(s *domain.Settings) { s.PublicBaseURL, s.QRBaseURL = "a.example", "https://a.example/" },
+			[]string{"public_base_url", "qr_base_url"}},
 		"everything at once": {func(s *domain.Settings) { *s = domain.Settings{SMSEnabled: true} }, []string{
 			complexity, "authentication_code_attempts", "screen_code_lifetime", "approval_deadline",
-			"collection_deadline", "sms_enabled"}},
+			"collection_deadline", "logon_code_simple", "logon_code_complex", "logon_code_attempts", "sms_enabled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := domain.DefaultSettings()
 			c.change(&s)
 			require.ElementsMatch(t, c.want, fields(s.Check()))
 		})
+	}
+}
+
+func TestSettingsAddresses(t *testing.T) {
+	for _, address := range []string{"", "https://issuer.example", "http://localhost:8080", "https://[2001:db8::1]:443"} {
+		s := domain.DefaultSettings()
+		s.QRBaseURL = address
+		require.Empty(t, s.Check(), address)
+	}
+	for _, address := range []string{"issuer.example", "ftp://issuer.example", "https://", "https://issuer.example/", "https://issuer.example/x",
+		"https://issuer.example?x=1", "https://issuer.example#x", "https://me@issuer.example", "https://issuer.example:", "HTTPS://issuer.example",
+		"https://issuer example", "https://issuer.example\n", " https://issuer.example", "https://" + strings.Repeat("a", 300), "https:issuer.example",
+		"https://issüer.example", "javascript:alert(1)", "//issuer.example"} {
+		s := domain.DefaultSettings()
+		s.PublicBaseURL = address
+		ps := s.Check()
+		require.Equal(t, []string{"public_base_url"}, fields(ps), address)
+		require.NotContains(t, ps[0].Problem, "issuer", "no value is repeated")
 	}
 }
 
@@ -136,12 +165,14 @@ func TestProfileCheck(t *testing.T) {
 	good.Defaults()
 	shown := true
 	require.Equal(t, domain.ProfileOptions{DisplayName: "Driving licence", Format: "iso-mdl", NotificationScheme: domain.NotifyDefault,
-		OnReissue: domain.ReissueDisable, MaxCopies: 1, LogonCode: domain.LogonCodeNone, SelfService: domain.SelfServiceOptions{ShowQR: &shown,
+		OnReissue: domain.ReissueDisable, MaxCopies: 1, LogonCode: domain.LogonCodeNone,
+		MDM: domain.MDMRule{Restriction: domain.MDMUnrestricted}, SelfService: domain.SelfServiceOptions{ShowQR: &shown,
 			UserID: "{email}", ServerName: "{server_name}", ProfileName: "MobileID {common_name}", NotifyOutcome: domain.OutcomeTold}}, good)
 	require.Empty(t, domain.CheckProfile("mdl", good))
 	kept := domain.ProfileOptions{NotificationScheme: domain.NotifyNone, OnReissue: domain.ReissueKeep, MaxCopies: 7}
 	hidden := false
 	kept.LogonCode = domain.LogonCodeSimple
+	kept.MDM = domain.MDMRule{Restriction: domain.MDMMustBeRegistered, System: "devices"}
 	kept.SelfService = domain.SelfServiceOptions{ShowQR: &hidden, ValidityDays: 9, UserID: "u", ServerName: "s", ProfileName: "p",
 		NotifyOutcome: domain.OutcomeQuiet}
 	same := kept
@@ -149,8 +180,14 @@ func TestProfileCheck(t *testing.T) {
 	require.Equal(t, kept, same, "what was said stays")
 
 	require.ElementsMatch(t, []string{"name", "display_name", "format", "notification_scheme", "on_reissue", "lifetime_days", "max_copies",
-		"credential_group"}, fields(domain.CheckProfile("-x", domain.ProfileOptions{NotificationScheme: "pigeon", OnReissue: "burn",
-		LifetimeDays: -1, MaxCopies: 31, CredentialGroup: "a\x07"})))
+		"credential_group", "exclusive_group", "requisite_data[0]", "requisite_data[2]", "requisite_data[3]", "requisite_data[4]", "logon_code",
+		"mdm.required_attributes", "can_receive[1]", "can_validate", "self_service.validity_days", "self_service.user_id",
+		"self_service.notify_outcome"}, fields(domain.CheckProfile("-x", domain.ProfileOptions{NotificationScheme: "pigeon", OnReissue: "burn",
+		LifetimeDays: -1, MaxCopies: 31, CredentialGroup: "a\x07", ExclusiveGroup: " a", LogonCode: "hard",
+		RequisiteData: []string{"shoe_size", "portrait", "attribute.", "attribute.a b", "portrait"},
+		MDM:           domain.MDMRule{Restriction: domain.MDMMustNotBeRegistered, RequiredAttributes: "a=b"},
+		CanReceive:    []string{"r", "r"}, CanValidate: make([]string, 101),
+		SelfService: domain.SelfServiceOptions{ValidityDays: -1, UserID: "{mail}", NotifyOutcome: "often"}})), "every problem is named")
 	for _, name := range []string{"", "Mdl", "m dl", ".mdl", "mdl/1", strings.Repeat("a", 64), "mdl\n"} {
 		require.Equal(t, []string{"name"}, fields(domain.CheckProfile(name, good)), "%q", name)
 	}

@@ -3,11 +3,15 @@ package domain
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 )
 
 // Settings are what administrators tune while the server runs (B9, B15). Durations are whole seconds in JSON.
 type Settings struct {
+	// Version grows with every change, from 1.
+	Version int `json:"version"`
 	// AuthenticationCodeComplexity is mm-nnN: mm to nn digits.
 	AuthenticationCodeComplexity string `json:"authentication_code_complexity"`
 	// AuthenticationCodeLifetime is how long a code works; 0 = as long as the request.
@@ -33,7 +37,8 @@ type Settings struct {
 	SelfServiceRole string `json:"self_service_role"`
 	// RequestBeforeDataApproval lets requests be made before the person's data are approved, where a profile demands that (B6). They wait.
 	RequestBeforeDataApproval bool `json:"request_before_data_approval"`
-	// PublicBaseURL and QRBaseURL are where links in messages and in QR codes lead; empty = as the server is configured.
+	// PublicBaseURL and QRBaseURL are where links in messages and on the collection page, and in QR codes, lead; empty = as the server is
+	// configured. The credential issuer identifier and the addresses of status lists stay as configured: they are part of what was signed.
 	PublicBaseURL string `json:"public_base_url"`
 	QRBaseURL     string `json:"qr_base_url"`
 	// EmailEnabled and SMSEnabled are the global switches of the channels.
@@ -66,6 +71,7 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 // DefaultSettings are in force until somebody changes them.
 func DefaultSettings() Settings {
 	return Settings{
+		Version:                      1,
 		AuthenticationCodeComplexity: "04-08N",
 		AuthenticationCodeLifetime:   Seconds(720 * time.Hour),
 		ScreenCodeLifetime:           Seconds(120 * time.Second),
@@ -73,8 +79,8 @@ func DefaultSettings() Settings {
 		ApprovalDeadline:             Seconds(720 * time.Hour),
 		ApprovalReminder:             Seconds(72 * time.Hour),
 		CollectionDeadline:           Seconds(720 * time.Hour),
-		LogonCodeSimple:              "12-12N",
-		LogonCodeComplex:             "12-12ULSN[BGIlOQDSZ]",
+		LogonCodeSimple:              DefaultLogonCodeSimple,
+		LogonCodeComplex:             DefaultLogonCodeComplex,
 		LogonCodeLifetime:            Seconds(720 * time.Hour),
 		LogonCodeAttempts:            5,
 		EmailEnabled:                 true,
@@ -82,7 +88,8 @@ func DefaultSettings() Settings {
 	}
 }
 
-// Check reports every value out of range and every bad combination.
+// Check reports every value out of range and every bad combination. Whether the role exists, and that addresses are https where the server's are, is for
+// whoever knows them.
 func (s Settings) Check() Problems {
 	var ps Problems
 	if _, err := ParseCodeComplexity(s.AuthenticationCodeComplexity); err != nil {
@@ -106,8 +113,37 @@ func (s Settings) Check() Problems {
 	if s.ApprovalReminder != 0 {
 		between("approval_reminder", s.ApprovalReminder, time.Second, year)
 	}
+	for _, rule := range []struct{ field, value string }{
+		{"logon_code_simple", s.LogonCodeSimple}, {"logon_code_complex", s.LogonCodeComplex},
+	} {
+		if _, err := ParseLogonCodeRule(rule.value); err != nil {
+			ps.Add(rule.field, "%s", strings.TrimPrefix(err.Error(), "parse logon code rule: "))
+		}
+	}
+	if s.LogonCodeLifetime != 0 {
+		between("logon_code_lifetime", s.LogonCodeLifetime, time.Minute, year)
+	}
+	if s.LogonCodeAttempts < 1 || s.LogonCodeAttempts > 20 {
+		ps.Add("logon_code_attempts", "must be 1 to 20")
+	}
+	checkBase(&ps, "public_base_url", s.PublicBaseURL)
+	checkBase(&ps, "qr_base_url", s.QRBaseURL)
 	if s.SMSEnabled && !s.EmailEnabled {
 		ps.Add("sms_enabled", "cannot be on while email_enabled is off: the link travels by e-mail")
 	}
 	return ps
 }
+
+// checkBase: scheme and host, nothing else. Whether http will do is for whoever knows how the server is configured.
+func checkBase(ps *Problems, field, base string) {
+	if base == "" {
+		return
+	}
+	u, err := url.Parse(base)
+	if err != nil || len(base) > maxBase || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" ||
+		base != u.Scheme+"://"+u.Host || base != u.String() || strings.HasSuffix(base, ":") {
+		ps.Add(field, "must be https:// and a host, without user, path, query and fragment")
+	}
+}
+
+const maxBase = 300 // characters

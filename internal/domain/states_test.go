@@ -146,10 +146,12 @@ func TestActsOnDocuments(t *testing.T) {
 			require.True(t, !ok || s.Can(next), "%s in %s", act, s)
 		}
 	}
-	require.ElementsMatch(t, append(slices.Collect(maps.Keys(want)), domain.DocumentRequestCancel), domain.DocumentActs())
+	require.ElementsMatch(t, append(slices.Collect(maps.Keys(want)), domain.DocumentRequestCancel, domain.DocumentUpdate), domain.DocumentActs())
 	for _, s := range domain.DocumentStates() {
 		next, ok := domain.DocumentRequestCancel.Target(s)
 		require.Equal(t, step{s, s.Live()}, step{next, ok}, "asking in %s changes nothing", s)
+		next, ok = domain.DocumentUpdate.Target(s)
+		require.Equal(t, step{s, s == domain.DocumentActive}, step{next, ok}, "asking in %s changes nothing", s)
 	}
 	_, ok := domain.DocumentAct("nonsense").Target(domain.DocumentActive)
 	require.False(t, ok)

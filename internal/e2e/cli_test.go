@@ -1,9 +1,9 @@
 package e2e_test
 
 import (
-	"encoding/pem"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -49,14 +49,9 @@ func TestFailures(t *testing.T) {
 	}
 	garbage := file("garbage.cbor", "\xa2\x6anot a document")
 	empty := file("empty.cbor", "")
-	roots := file("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("not a certificate")})))
 	missing := filepath.Join(dir, "missing")
 	newDatabase := filepath.Join(dir, "new.db")
 	for name, args := range map[string][]string{
-		"verify a missing file":              {"verify", missing, "--roots", roots},
-		"verify with missing roots":          {"verify", garbage, "--roots", missing},
-		"verify with broken roots":           {"verify", garbage, "--roots", roots},
-		"verify with unreachable roots":      {"verify", garbage, "--roots", "http://127.0.0.1:1/pki/iaca.pem"},
 		"audit without a database":           {"audit", "verify"},
 		"migrate without a database":         {"migrate"},
 		"audit of a missing database":        {"audit", "verify", "--database", "sqlite:" + newDatabase},
@@ -90,6 +85,41 @@ func TestFailures(t *testing.T) {
 			require.Regexp(t, "^mdocket: [^\n]+\n$", got.stderr)
 		}
 	})
+}
+
+// The first administrator is made with a password that can be used, once: a refusal says why on one line and leaves the place free.
+func TestFirstAdministrator(t *testing.T) {
+	s := newSite(t, siteOptions{temporal: "127.0.0.1:1", bare: true})
+	db := s.open(t)
+	for name, c := range map[string]struct {
+		env, account, says string
+	}{
+		"no password":    {"", adminName, "MDOCKET_PASSWORD is not set"},
+		"empty password": {"MDOCKET_PASSWORD=", adminName, "MDOCKET_PASSWORD is not set"},
+		"short password": {"MDOCKET_PASSWORD=" + s.password[:11], adminName, "password must be 12 to"},
+		"bad name":       {"MDOCKET_PASSWORD=" + s.password, "The Chief", "name must be"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := s.env
+			if c.env != "" {
+				env = append(cleanEnv(), c.env)
+			}
+			got := run(t, env, s.program, "migrate", "admin", c.account, "--config", s.config)
+			require.Equal(t, 1, got.code, got.stderr)
+			require.Empty(t, got.stdout)
+			require.Regexp(t, "^mdocket: [^\n]*"+regexp.QuoteMeta(c.says)+"[^\n]*\n$", got.stderr)
+			require.Zero(t, count(t, db, `SELECT count(*) FROM accounts`))
+		})
+	}
+	s.makeAdmin(t)
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM accounts`))
+	again := run(t, append(cleanEnv(), "MDOCKET_PASSWORD="+s.password), s.program, "migrate", "admin", "second", "--config", s.config)
+	require.Equal(t, 1, again.code)
+	require.Regexp(t, "^mdocket: there are accounts already; [^\n]+\n$", again.stderr)
+	require.Equal(t, 1, count(t, db, `SELECT count(*) FROM accounts`))
+	s.startAPI(t)
+	s.waitReady(t)
+	signIn(t, s.url, adminName, s.password)
 }
 
 // Every problem of a configuration is named at once, so that nobody has to start ten times.

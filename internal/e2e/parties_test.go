@@ -65,6 +65,18 @@ func openOffice(t testing.TB, url, admin, password string, people int) *office {
 	return o
 }
 
+// holder makes an account for a person, who does things for themselves, and signs it in.
+func (o *office) holder(t testing.TB, person string) *client.Client {
+	t.Helper()
+	const name = "holder"
+	password := rand.Text()
+	role := create(t, o.admin, "/v1/roles", issuer.SaveRole{Name: name, Permissions: []domain.Permission{domain.PermRequestSelf}})
+	account := create(t, o.admin, "/v1/accounts", map[string]string{"name": name, "password": password, "person_id": person})
+	require.NoError(t, o.admin.Do(t.Context(), http.MethodPut, "/v1/accounts/"+account+"/roles",
+		map[string]any{"roles": []map[string]string{{"role_id": role, "scope": "self"}}}, nil))
+	return signIn(t, o.admin.BaseURL, name, password)
+}
+
 // at gives the same office at an installation that was copied from its own.
 func (o *office) at(t testing.TB, url, admin, password string) *office {
 	t.Helper()
@@ -95,7 +107,7 @@ func create(t testing.TB, c *client.Client, path string, in any) (id string) {
 // importPeople gives the ids in the order of the file; no row may be refused.
 func importPeople(t testing.TB, c *client.Client, file io.Reader) []string {
 	t.Helper()
-	answer, err := c.Send(t.Context(), http.MethodPost, "/v1/people/import", "text/csv", file)
+	answer, err := c.Send(t.Context(), http.MethodPost, "/v1/people/import?create_groups=true", "text/csv", file)
 	require.NoError(t, err)
 	var ids []string
 	lines := bufio.NewScanner(bytes.NewReader(answer))
@@ -122,8 +134,8 @@ type request struct {
 	DocumentID string `json:"document_id"`
 }
 
-// patience is how long an act may take through crashes and restarts; the longest single wait in it is the minute after which Temporal
-// gives a message activity to another worker.
+// patience is how long an act may take through crashes and restarts; the longest single waits in it are the seconds after which Temporal
+// gives an activity of a dead worker to another one.
 const patience = 3 * time.Minute
 
 // persist repeats a call as a careful client does: while there is no answer, or one that blames the moment.

@@ -88,10 +88,21 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// stop asks it to end in good order and demands that it does.
+// stop asks it to end in good order, as an init system does, and demands that it does.
 func (p *process) stop(t testing.TB) {
 	t.Helper()
-	p.signal(syscall.SIGTERM)
+	p.end(t, syscall.SIGTERM)
+}
+
+// interrupt does the same as Ctrl-C.
+func (p *process) interrupt(t testing.TB) {
+	t.Helper()
+	p.end(t, os.Interrupt)
+}
+
+func (p *process) end(t testing.TB, s os.Signal) {
+	t.Helper()
+	p.signal(s)
 	select {
 	case <-p.done:
 	case <-time.After(stopPatience):
@@ -182,10 +193,21 @@ type supervisor struct {
 	trouble error         // an end that nobody asked for
 }
 
-// supervise starts a program and keeps it running until the end of the test, when it has to stop in good order.
-func supervise(t testing.TB, name, log string, env []string, program string, args ...string) *supervisor {
+// supervise starts a program and keeps it running until the end of the test, when it has to stop in good order. The file pid holds the
+// process id of the one that runs.
+func supervise(t testing.TB, name, log, pid string, env []string, program string, args ...string) *supervisor {
 	t.Helper()
-	again := func() (*process, error) { return launch(name, log, env, program, args...) }
+	again := func() (*process, error) {
+		p, err := launch(name, log, env, program, args...)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(pid, []byte(strconv.Itoa(p.cmd.Process.Pid)), 0o600); err != nil {
+			p.kill()
+			return nil, fmt.Errorf("write process id of %s: %w", name, err)
+		}
+		return p, nil
+	}
 	first, err := again()
 	require.NoError(t, err)
 	s := &supervisor{name: name, current: first, stopped: make(chan struct{}), ended: make(chan struct{})}

@@ -57,9 +57,10 @@ type siteOptions struct {
 	logLevel  string   // default: info
 	env       []string // of its processes, beside a clean one
 	like      *site    // take over the data of another site, whose processes are stopped
+	bare      bool     // without an administrator
 }
 
-// newSite sets a site up: configuration, secret, schema, first administrator. Nothing runs yet.
+// newSite sets a site up: configuration, secret, schema, and the first administrator unless it is bare. Nothing runs yet.
 func newSite(t testing.TB, o siteOptions) *site {
 	t.Helper()
 	s := &site{dir: t.TempDir(), program: o.program, database: testenv.Postgres(t), password: rand.Text(), mailbox: newMailbox(t)}
@@ -81,8 +82,16 @@ func newSite(t testing.TB, o siteOptions) *site {
 	require.NoError(t, os.Mkdir(filepath.Join(s.dir, "keys"), 0o700))
 	mustRun(t, s.env, s.program, "secret", filepath.Join(s.dir, "secret.key"))
 	mustRun(t, s.env, s.program, "migrate", "--database", s.database)
-	mustRun(t, append(s.env, "MDOCKET_PASSWORD="+s.password), s.program, "migrate", "admin", adminName, "--config", s.config)
+	if !o.bare {
+		s.makeAdmin(t)
+	}
 	return s
+}
+
+// makeAdmin makes the first administrator.
+func (s *site) makeAdmin(t testing.TB) {
+	t.Helper()
+	mustRun(t, append(cleanEnv(), "MDOCKET_PASSWORD="+s.password), s.program, "migrate", "admin", adminName, "--config", s.config)
 }
 
 // writeConfig writes the configuration file; JSON is YAML too.
@@ -163,7 +172,7 @@ func execute(t testing.TB, address string, statements ...string) {
 	}
 }
 
-// start starts API and worker and waits until the API answers.
+// start starts API and worker and waits until both are ready.
 func (s *site) start(t testing.TB) {
 	t.Helper()
 	s.startAPI(t)
@@ -173,23 +182,32 @@ func (s *site) start(t testing.TB) {
 
 func (s *site) startAPI(t testing.TB) {
 	t.Helper()
-	s.api = supervise(t, "api", s.logFile("api"), s.env, s.program, "api", "--config", s.config)
+	s.api = supervise(t, "api", s.logFile("api"), s.pidFile("api"), s.env, s.program, "api", "--config", s.config)
 }
 
 func (s *site) startWorker(t testing.TB) {
 	t.Helper()
-	s.worker = supervise(t, "worker", s.logFile("worker"), s.env, s.program, "worker", "--config", s.config)
+	s.worker = supervise(t, "worker", s.logFile("worker"), s.pidFile("worker"), s.env, s.program, "worker", "--config", s.config)
 }
 
 func (s *site) logFile(name string) string { return filepath.Join(s.dir, name+".log") }
+func (s *site) pidFile(name string) string { return filepath.Join(s.dir, name+".pid") }
 
 func (s *site) waitReady(t testing.TB) {
 	t.Helper()
 	until(t, time.Minute, "the API is ready", func() (bool, error) { return s.ready(t.Context()), s.api.gaveUp() })
+	if s.worker != nil {
+		until(t, time.Minute, "the worker is ready", func() (bool, error) {
+			return ready(t.Context(), s.workURL), s.worker.gaveUp()
+		})
+	}
 }
 
-func (s *site) ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/readyz", nil)
+func (s *site) ready(ctx context.Context) bool { return ready(ctx, s.url) }
+
+// ready asks the API or a worker.
+func ready(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
 	if err != nil {
 		return false
 	}
@@ -198,7 +216,7 @@ func (s *site) ready(ctx context.Context) bool {
 		return false
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return resp.StatusCode == http.StatusOK
+	return resp.StatusCode < http.StatusMultipleChoices
 }
 
 // gaveUp gives why the program runs no more, if it does not.

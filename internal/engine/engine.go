@@ -127,6 +127,11 @@ func (e *Engine) StartCancellation(ctx context.Context, cancellationID string) e
 		messages.CancellationInput{CancellationID: cancellationID})
 }
 
+// StartBatch is StartIssuance for a batch.
+func (e *Engine) StartBatch(ctx context.Context, batchID string) error {
+	return e.start(ctx, messages.WorkflowBatch, messages.BatchID(batchID), messages.BatchInput{BatchID: batchID})
+}
+
 func (e *Engine) start(ctx context.Context, workflow, id string, input any) error {
 	ctx, cancel := context.WithTimeout(ctx, e.callTimeout)
 	defer cancel()

@@ -94,6 +94,19 @@ func (i *issuer) ExpireCancellation(context.Context, string) (messages.Cancellat
 	return messages.CancellationSnapshot{State: domain.CancellationAwaitingApproval, Deadline: time.Now().Add(time.Hour)}, nil
 }
 
+func (i *issuer) BeginBatch(context.Context, string) (messages.BatchSnapshot, error) {
+	return messages.BatchSnapshot{State: domain.BatchRunning, Total: 1}, nil
+}
+
+func (i *issuer) RunBatch(context.Context, messages.BatchPage, func(int) error) error {
+	i.count("RunBatch")
+	return nil
+}
+
+func (i *issuer) EndBatch(context.Context, string) (messages.BatchResult, error) {
+	return messages.BatchResult{Total: 1, Completed: 1}, nil
+}
+
 func (i *issuer) Notify(context.Context, string, int) error          { return nil }
 func (i *issuer) RemindApprovers(context.Context, string, int) error { return nil }
 
@@ -116,7 +129,7 @@ func newEngine(t *testing.T, actTimeout time.Duration) (*engine.Engine, *issuer)
 		reconciled: make(chan struct{}, 1),
 	}
 	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet),
-		Notices: activities.NewNotices(i, quiet)}
+		Notices: activities.NewNotices(i, quiet), Batch: activities.NewBatch(i, quiet)}
 	workers := worker.New(e, acts, quiet, worker.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -203,6 +216,18 @@ func TestStartIsRepeatable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, domain.RequestCanceled, snap.State)
 	require.Equal(t, 1, i.called("Apply"))
+}
+
+// A batch that has ended may be started again: it looks at SQL and ends.
+func TestStartBatch(t *testing.T) {
+	e, i := newEngine(t, 0)
+	for n := 1; n <= 2; n++ {
+		require.NoError(t, e.StartBatch(t.Context(), "batch"))
+		var result messages.BatchResult
+		require.NoError(t, e.Client().GetWorkflow(t.Context(), messages.BatchID("batch"), "").Get(t.Context(), &result))
+		require.Equal(t, messages.BatchResult{Total: 1, Completed: 1}, result)
+		require.Equal(t, n, i.called("RunBatch"))
+	}
 }
 
 func TestActIsRepeatable(t *testing.T) {

@@ -19,7 +19,7 @@ func TestExampleDataAreAccepted(t *testing.T) {
 	var file bytes.Buffer
 	require.NoError(t, example.WritePeople(&file, 25))
 	var people []string
-	require.NoError(t, f.Issuer.ImportPeople(t.Context(), f.Admin(), &file, func(r issuer.ImportRow) error {
+	require.NoError(t, f.Issuer.ImportPeople(t.Context(), f.Admin(), &file, issuer.ImportOptions{Format: issuer.ImportCSV, CreateGroups: true}, func(r issuer.ImportRow) error {
 		require.Equal(t, "created", r.Result, "%+v", r)
 		people = append(people, r.PersonID)
 		return nil

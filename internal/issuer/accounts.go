@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/mdocket/mdocket/internal/access"
 	"github.com/mdocket/mdocket/internal/domain"
@@ -52,6 +55,9 @@ func (is *Issuer) prepareAccount(ctx context.Context, in NewAccount) (domain.Acc
 	var problems domain.Problems
 	if !accountName.MatchString(in.Name) {
 		problems.Add("name", "must be 2 to 100 of a-z, 0-9, dot, dash, underscore, @, starting with a letter or digit")
+	}
+	if id, ok := strings.CutPrefix(in.Name, holderPrefix); ok && uuid.Validate(id) == nil {
+		problems.Add("name", "must not be %s and an id: such accounts are made for holders who sign in with a logon code", holderPrefix)
 	}
 	if in.Email != "" && notify.ValidEmail(in.Email) != nil {
 		problems.Add("email", "is not an e-mail address")
@@ -287,8 +293,8 @@ func (is *Issuer) CreateRole(ctx context.Context, caller domain.Caller, key stri
 	return out, found(err, "role")
 }
 
-// ChangeRole replaces a role's name and permissions.
-func (is *Issuer) ChangeRole(ctx context.Context, caller domain.Caller, id string, in SaveRole) (domain.Role, error) {
+// ChangeRole replaces a role's name and permissions. version is that of the role the caller read; CodeConflict when it was changed since.
+func (is *Issuer) ChangeRole(ctx context.Context, caller domain.Caller, id, version string, in SaveRole) (domain.Role, error) {
 	if err := needAll(caller, domain.PermRoles); err != nil {
 		return domain.Role{}, err
 	}
@@ -297,10 +303,17 @@ func (is *Issuer) ChangeRole(ctx context.Context, caller domain.Caller, id strin
 	}
 	r := domain.Role{ID: id, Name: in.Name, Permissions: in.Permissions}
 	err := is.Store.Tx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Role(ctx, id); err != nil {
+		if err := tx.HoldAudit(ctx); err != nil { // one change at a time: each reads what the one before has written
+			return fmt.Errorf("wait for other changes: %w", err)
+		}
+		old, err := tx.Role(ctx, id)
+		if err != nil {
 			return found(err, "role")
 		}
-		err := tx.UpdateRole(ctx, r)
+		if old.Version() != version {
+			return domain.Errorf(domain.CodeConflict, "the role was changed meanwhile; read it again").With("version", old.Version())
+		}
+		err = tx.UpdateRole(ctx, r)
 		if errors.Is(err, store.ErrExists) {
 			return domain.Errorf(domain.CodeConflict, "another role has this name")
 		}
@@ -309,7 +322,10 @@ func (is *Issuer) ChangeRole(ctx context.Context, caller domain.Caller, id strin
 		}
 		return tx.AppendAudit(ctx, is.roleEntry(caller, "role.change", r))
 	})
-	return r, err
+	if err != nil {
+		return domain.Role{}, err
+	}
+	return r, nil
 }
 
 func (is *Issuer) roleEntry(caller domain.Caller, action string, r domain.Role) domain.AuditEntry {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
@@ -33,6 +35,24 @@ func (is *Issuer) Approve(ctx context.Context, caller domain.Caller, id string, 
 	if _, err := domain.ParseDate(string(a.ExpiryDate)); err != nil {
 		return r, invalid("expiry_date", "must be a day as YYYY-MM-DD")
 	}
+	if r.Kind() == domain.RequestUpdate && a.ProfileID != "" && a.ProfileID != r.ProfileID {
+		return r, otherProfile()
+	}
+	params := store.ActParams{ProfileID: a.ProfileID, ExpiryDate: a.ExpiryDate}
+	f, err := is.approvalFacts(ctx, r, params)
+	if err != nil {
+		return r, err
+	}
+	f.ActorRoles = caller.Roles
+	if err := f.Judge().Err(); err != nil {
+		return r, err
+	}
+	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActApprove, Reason: a.Reason, Params: params})
+}
+
+// approvalFacts loads what the rules of an approval look at: for the profile that is approved, which need not be the one asked for. Whose roles count
+// is for the caller to add. Other open requests count when the profile is another one: until then, this request was let in beside them.
+func (is *Issuer) approvalFacts(ctx context.Context, r domain.Request, a store.ActParams) (domain.Facts, error) {
 	in := NewRequest{PersonID: r.PersonID, ProfileID: r.ProfileID, ExpiryDate: r.ExpiryDate}
 	if a.ProfileID != "" {
 		in.ProfileID = a.ProfileID
@@ -40,15 +60,16 @@ func (is *Issuer) Approve(ctx context.Context, caller domain.Caller, id string, 
 	if a.ExpiryDate != "" {
 		in.ExpiryDate = a.ExpiryDate
 	}
-	el, err := is.loadEligible(ctx, in)
+	f, err := is.facts(ctx, domain.AtApproval, in)
 	if err != nil {
-		return r, err
+		return f, err
 	}
-	if err := is.checkEligible(ctx, el); err != nil {
-		return r, err
+	f.Channel, f.OnScreen, f.Update = r.Channel, r.Channel == domain.RequestByHolder, r.Kind() == domain.RequestUpdate
+	if in.ProfileID != r.ProfileID {
+		f.OpenRequests, err = openRequests(ctx, is.Store.Queries, f.Profile, r.PersonID)
+		f.OpenRequests = slices.DeleteFunc(f.OpenRequests, func(other domain.Request) bool { return other.ID == r.ID })
 	}
-	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActApprove, Reason: a.Reason,
-		Params: store.ActParams{ProfileID: a.ProfileID, ExpiryDate: a.ExpiryDate}})
+	return f, err
 }
 
 // Reject refuses a request for good; the reason is required.
@@ -63,33 +84,34 @@ func (is *Issuer) Reject(ctx context.Context, caller domain.Caller, id, reason s
 	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActReject, Reason: reason})
 }
 
-// CancelRequest ends an open request: by whoever made it, or by an operator who may request for its person.
+// CancelRequest ends an open request: by whoever made it, or by an operator who may request for its person; an update by one who may update, too.
 func (is *Issuer) CancelRequest(ctx context.Context, caller domain.Caller, id, reason string) (domain.Request, error) {
 	r, err := is.visibleRequest(ctx, caller, id)
 	if err != nil {
 		return r, err
 	}
 	if r.RequestedBy != caller.AccountID {
-		if err := is.mayRequest(ctx, caller, "request", r.PersonID); err != nil {
+		if err := is.mayHandle(ctx, caller, r, is.mayRequest(ctx, caller, "request", r.PersonID)); err != nil {
 			return r, err
 		}
 	}
 	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActCancel, Reason: reason})
 }
 
-// Resend makes a new link and code, which makes the old ones invalid, and sends them (D3). It also unlocks a locked request.
+// Resend makes a new link and code, which makes the old ones invalid, and sends them (D3). It also unlocks a locked request. Of an update it sends the
+// message again.
 func (is *Issuer) Resend(ctx context.Context, caller domain.Caller, id string) (domain.Request, error) {
 	r, err := is.visibleRequest(ctx, caller, id)
 	if err != nil {
 		return r, err
 	}
-	if err := is.needFor(ctx, caller, domain.PermRequest, "request", r.PersonID); err != nil {
+	if err := is.mayHandle(ctx, caller, r, is.needFor(ctx, caller, domain.PermRequest, "request", r.PersonID)); err != nil {
 		return r, err
 	}
 	return is.decide(ctx, caller, r, store.Act{Kind: domain.ActResend})
 }
 
-// reviewable loads a request for an approver (C3).
+// reviewable loads a request for an approver (C3, B13).
 func (is *Issuer) reviewable(ctx context.Context, caller domain.Caller, id string) (domain.Request, error) {
 	if err := caller.Need(domain.PermApprove); err != nil {
 		return domain.Request{}, err
@@ -104,7 +126,11 @@ func (is *Issuer) reviewable(ctx context.Context, caller domain.Caller, id strin
 	if r.RequestedBy == caller.AccountID || caller.Owns(r.PersonID) {
 		return r, domain.Errorf(domain.CodeSelfApproval, "a request is decided by somebody who neither made it nor receives the document")
 	}
-	return r, nil
+	profile, err := is.loadProfile(ctx, r.ProfileID)
+	if err != nil {
+		return r, err
+	}
+	return r, profile.Options.CheckValidator(caller.Roles)
 }
 
 // decide records the act, has the workflow carry it out and gives the request as it is then.
@@ -182,7 +208,8 @@ func allowed(kind domain.ActKind, r domain.Request) error {
 	return domain.Errorf(domain.CodeWrongState, "the request is %s, which does not allow to %s it", r.State, kind).With("state", string(r.State))
 }
 
-// Begin moves a received request on its way and tells the workflow where it stands. It may be called at any time in a request's life.
+// Begin moves a received request on its way and tells the workflow where it stands. A request whose document could never be collected fails, before
+// anybody is asked or told. It may be called at any time in a request's life.
 func (is *Issuer) Begin(ctx context.Context, requestID string) (messages.Snapshot, error) {
 	r, err := is.Store.Request(ctx, requestID)
 	if err != nil {
@@ -194,6 +221,16 @@ func (is *Issuer) Begin(ctx context.Context, requestID string) (messages.Snapsho
 	profile, err := is.loadProfile(ctx, r.ProfileID)
 	if err != nil {
 		return messages.Snapshot{}, err
+	}
+	code, err := is.prevented(ctx, r, profile)
+	if err != nil {
+		return messages.Snapshot{}, err
+	}
+	if code != "" {
+		if err := is.failRequest(ctx, r, domain.System(), code); err != nil {
+			return messages.Snapshot{}, err
+		}
+		return is.reload(ctx, requestID)
 	}
 	err = is.moveRequest(ctx, r, domain.System(), "request.begin", "", func(tx *store.Tx, next *domain.Request, s domain.Settings) error {
 		if profile.Options.ValidateIssuance {
@@ -234,34 +271,29 @@ func (is *Issuer) Apply(ctx context.Context, ref messages.ActRef) (messages.Snap
 	if err != nil {
 		return messages.Snapshot{}, err
 	}
-	caller := domain.Caller{AccountID: act.AccountID}
-	err = is.moveRequest(ctx, r, caller, "request."+string(act.Kind), act.Reason,
-		func(tx *store.Tx, next *domain.Request, s domain.Settings) error {
-			if err := tx.MarkActApplied(ctx, act.ID); err != nil {
-				return err
-			}
-			switch act.Kind {
-			case domain.ActApprove:
-				next.ProfileID = profileID
-				if act.Params.ExpiryDate != "" {
-					next.ExpiryDate = act.Params.ExpiryDate
+	if act.Kind == domain.ActApprove {
+		if err := is.approvable(ctx, r, act.Params); err != nil {
+			return messages.Snapshot{}, err
+		}
+	}
+	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
+		if profileID != r.ProfileID {
+			moved := domain.Request{ID: r.ID, PersonID: r.PersonID, BlockGroup: profile.BlockGroup(),
+				Blocking: profile.Options.BlockMultipleRequests}
+			if moved.MeetsOthers() {
+				if err := holdBlock(ctx, tx, moved); err != nil {
+					return err
 				}
-				next.DecidedBy, next.DecidedAt, next.DecisionReason = act.AccountID, is.Now(), act.Reason
-				return is.openCollection(ctx, tx, next, profile, s)
-			case domain.ActReject:
-				next.State = domain.RequestRejected
-				next.DecidedBy, next.DecidedAt, next.DecisionReason = act.AccountID, is.Now(), act.Reason
-				return nil
-			case domain.ActCancel:
-				next.State = domain.RequestCanceled
-				return is.abandon(ctx, tx, next.ID)
-			case domain.ActResend:
-				return is.openCollection(ctx, tx, next, profile, s)
-			case domain.ActCollect:
-				return domain.Errorf(domain.CodeInvalid, "a collection is signed, not applied")
 			}
-			return domain.Errorf(domain.CodeInvalid, "unknown act")
-		})
+		}
+		return is.moveRequestIn(ctx, tx, r, domain.Caller{AccountID: act.AccountID}, "request."+string(act.Kind), act.Reason,
+			func(tx *store.Tx, next *domain.Request, s domain.Settings) error {
+				if err := tx.MarkActApplied(ctx, act.ID); err != nil {
+					return err
+				}
+				return is.applyAct(ctx, tx, next, act, profile, s)
+			})
+	})
 	if err != nil {
 		return messages.Snapshot{}, err
 	}
@@ -269,7 +301,45 @@ func (is *Issuer) Apply(ctx context.Context, ref messages.ActRef) (messages.Snap
 	return is.reload(ctx, r.ID)
 }
 
-// Expire ends a request whose deadline has passed; before that, it only tells where the request stands.
+// approvable looks at the rules of an approval once more when it takes effect. That the approver may decide was settled when the act was recorded.
+func (is *Issuer) approvable(ctx context.Context, r domain.Request, a store.ActParams) error {
+	f, err := is.approvalFacts(ctx, r, a)
+	if err != nil {
+		return err
+	}
+	f.ActorRoles = f.Profile.Options.CanValidate
+	return f.Judge().Err()
+}
+
+// applyAct changes the request as the act says. profile is the one that the request is of from then on.
+func (is *Issuer) applyAct(ctx context.Context, tx *store.Tx, next *domain.Request, act store.Act, profile domain.Profile, s domain.Settings) error {
+	switch act.Kind {
+	case domain.ActApprove:
+		if next.ProfileID != profile.ID {
+			next.ProfileID, next.BlockGroup, next.Blocking = profile.ID, profile.BlockGroup(), profile.Options.BlockMultipleRequests
+		}
+		if act.Params.ExpiryDate != "" {
+			next.ExpiryDate = act.Params.ExpiryDate
+		}
+		next.DecidedBy, next.DecidedAt, next.DecisionReason = act.AccountID, is.Now(), act.Reason
+		return is.openCollection(ctx, tx, next, profile, s)
+	case domain.ActReject:
+		next.State = domain.RequestRejected
+		next.DecidedBy, next.DecidedAt, next.DecisionReason = act.AccountID, is.Now(), act.Reason
+		return nil
+	case domain.ActCancel:
+		next.State, next.FailureCode = domain.RequestCanceled, ""
+		return is.abandon(ctx, tx, next.ID)
+	case domain.ActResend:
+		return is.openCollection(ctx, tx, next, profile, s)
+	case domain.ActCollect:
+		return domain.Errorf(domain.CodeInvalid, "a collection is signed, not applied")
+	}
+	return domain.Errorf(domain.CodeInvalid, "unknown act")
+}
+
+// Expire ends a request whose deadline has passed; before that, it only tells where the request stands. One whose last collection was refused has
+// failed (C4): the holder came in time.
 func (is *Issuer) Expire(ctx context.Context, requestID string) (messages.Snapshot, error) {
 	r, err := is.Store.Request(ctx, requestID)
 	if err != nil {
@@ -277,6 +347,13 @@ func (is *Issuer) Expire(ctx context.Context, requestID string) (messages.Snapsh
 	}
 	if end := deadline(r); !r.State.Open() || end.IsZero() || is.Now().Before(end) {
 		return is.snapshot(ctx, r)
+	}
+	if r.FailureCode != "" {
+		err = is.failRequest(ctx, r, domain.System(), r.FailureCode)
+		if err != nil {
+			return messages.Snapshot{}, err
+		}
+		return is.reload(ctx, requestID)
 	}
 	err = is.moveRequest(ctx, r, domain.System(), "request.expire", "", func(tx *store.Tx, next *domain.Request, _ domain.Settings) error {
 		next.State = domain.RequestExpired
@@ -288,42 +365,131 @@ func (is *Issuer) Expire(ctx context.Context, requestID string) (messages.Snapsh
 	return is.reload(ctx, requestID)
 }
 
+// failRequest ends a request that cannot lead to a document.
+func (is *Issuer) failRequest(ctx context.Context, r domain.Request, caller domain.Caller, code domain.Code) error {
+	return is.moveRequest(ctx, r, caller, "request.fail", "", func(tx *store.Tx, next *domain.Request, _ domain.Settings) error {
+		next.State, next.FailureCode = domain.RequestFailed, code
+		return is.abandon(ctx, tx, next.ID)
+	})
+}
+
+// refuseCollection keeps with the request why the rules refused its collection, so that operators see it (C4), and gives where the request stands if
+// that ended it, else the refusal. The audit has each code once for each generation.
+func (is *Issuer) refuseCollection(ctx context.Context, r domain.Request, refused *domain.Error) (messages.Snapshot, error) {
+	if refused.Code.EndsCollection() {
+		err := is.failRequest(ctx, r, wallet(), refused.Code)
+		if err == nil {
+			return is.reload(ctx, r.ID)
+		}
+		if !errors.Is(err, store.ErrChanged) { // else somebody else has moved it meanwhile
+			return messages.Snapshot{}, err
+		}
+		return messages.Snapshot{}, refused
+	}
+	if r.FailureCode == refused.Code {
+		return messages.Snapshot{}, refused
+	}
+	const action = "request.refused"
+	generation := domain.Change{After: strconv.Itoa(r.Generation)}
+	err := is.Store.Tx(ctx, func(tx *store.Tx) error {
+		next, err := tx.HoldRequest(ctx, r.ID, r.State, r.Generation)
+		if err != nil {
+			return fmt.Errorf("hold request: %w", err)
+		}
+		if next.FailureCode == refused.Code {
+			return nil
+		}
+		e := is.transition(wallet(), action, next, r.State)
+		e.Reason, e.Notes = string(refused.Code), cut(refused.Error(), maxNote)
+		e.Changes = map[string]domain.Change{"failure_code": {Before: string(next.FailureCode), After: string(refused.Code)}, "generation": generation}
+		next.FailureCode, next.UpdatedAt = refused.Code, is.Now()
+		if err := tx.MoveRequest(ctx, next, r.State, r.Generation); err != nil {
+			return fmt.Errorf("note refusal: %w", err)
+		}
+		const most = 1000
+		told, err := tx.Audit(ctx, store.AuditFilter{RequestID: r.ID, Action: action}, 0, most)
+		if err != nil {
+			return fmt.Errorf("load timeline: %w", err)
+		}
+		if slices.ContainsFunc(told, func(old domain.AuditEntry) bool {
+			return old.Reason == e.Reason && old.Changes["generation"] == generation
+		}) {
+			return nil
+		}
+		return tx.AppendAudit(ctx, e)
+	})
+	if err != nil && !errors.Is(err, store.ErrChanged) {
+		return messages.Snapshot{}, err
+	}
+	return messages.Snapshot{}, refused
+}
+
+// cut shortens a text to so many characters.
+func cut(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most])
+	}
+	return text
+}
+
 // moveRequest changes a request in one transaction with its audit entry. If its state or generation changed since seen was read, it is an error
 // that is worth a retry (store.ErrChanged); everything else is taken as it is now.
 func (is *Issuer) moveRequest(ctx context.Context, seen domain.Request, caller domain.Caller, action, reason string,
 	change func(tx *store.Tx, next *domain.Request, s domain.Settings) error) error {
 	return is.Store.Tx(ctx, func(tx *store.Tx) error {
-		s, err := loadSettings(ctx, tx.Queries)
-		if err != nil {
-			return err
-		}
-		r, err := tx.HoldRequest(ctx, seen.ID, seen.State, seen.Generation)
-		if err != nil {
-			return fmt.Errorf("hold request: %w", err)
-		}
-		next := r
-		next.UpdatedAt = is.Now()
-		if err := change(tx, &next, s); err != nil {
-			return err
-		}
-		if next.State != r.State && !r.State.Can(next.State) {
-			return domain.Errorf(domain.CodeWrongState, "a request cannot go from %s to %s", r.State, next.State)
-		}
-		if err := tx.MoveRequest(ctx, next, r.State, r.Generation); err != nil {
-			return fmt.Errorf("move request: %w", err)
-		}
-		if r.State.Open() && !next.State.Open() {
-			if err := is.queueEnd(ctx, tx, next); err != nil {
-				return err
-			}
-		}
-		e := is.transition(caller, action, next, r.State)
-		e.Reason = reason
-		return tx.AppendAudit(ctx, e)
+		return is.moveRequestIn(ctx, tx, seen, caller, action, reason, change)
 	})
 }
 
-// openCollection raises the generation, which makes a new link and code and ends the old ones, and queues the messages.
+// moveRequestIn is moveRequest in a transaction that does more.
+func (is *Issuer) moveRequestIn(ctx context.Context, tx *store.Tx, seen domain.Request, caller domain.Caller, action, reason string,
+	change func(tx *store.Tx, next *domain.Request, s domain.Settings) error) error {
+	s, err := loadSettings(ctx, tx.Queries)
+	if err != nil {
+		return err
+	}
+	r, err := tx.HoldRequest(ctx, seen.ID, seen.State, seen.Generation)
+	if err != nil {
+		return fmt.Errorf("hold request: %w", err)
+	}
+	next := r
+	next.UpdatedAt = is.Now()
+	if err := change(tx, &next, s); err != nil {
+		return err
+	}
+	if next.State != r.State && !r.State.Can(next.State) {
+		return domain.Errorf(domain.CodeWrongState, "a request cannot go from %s to %s", r.State, next.State)
+	}
+	err = tx.MoveRequest(ctx, next, r.State, r.Generation)
+	if errors.Is(err, store.ErrExists) {
+		return domain.RequestOpen()
+	}
+	if err != nil {
+		return fmt.Errorf("move request: %w", err)
+	}
+	if r.State.Open() && !next.State.Open() {
+		if err := is.queueEnd(ctx, tx, next); err != nil {
+			return err
+		}
+	}
+	e := is.transition(caller, action, next, r.State)
+	e.Reason = reason
+	for name, c := range map[string]domain.Change{
+		"profile_id":   {Before: r.ProfileID, After: next.ProfileID},
+		"failure_code": {Before: string(r.FailureCode), After: string(next.FailureCode)},
+	} {
+		if c.Before != c.After {
+			if e.Changes == nil {
+				e.Changes = map[string]domain.Change{}
+			}
+			e.Changes[name] = c
+		}
+	}
+	return tx.AppendAudit(ctx, e)
+}
+
+// openCollection raises the generation, which makes a new link and code and ends the old ones, makes the profile's logon code, and queues the
+// messages.
 func (is *Issuer) openCollection(ctx context.Context, tx *store.Tx, r *domain.Request, profile domain.Profile, s domain.Settings) error {
 	complexity, err := domain.ParseCodeComplexity(s.AuthenticationCodeComplexity)
 	if err != nil {
@@ -332,7 +498,7 @@ func (is *Issuer) openCollection(ctx context.Context, tx *store.Tx, r *domain.Re
 	now := is.Now()
 	r.State, r.CodeDigits = domain.RequestAwaitingCollection, complexity.Max
 	r.Generation++
-	r.Attempts, r.Redeemed = 0, false
+	r.Attempts, r.Redeemed, r.FailureCode = 0, false, ""
 	r.CollectionDeadline = now.Add(time.Duration(s.CollectionDeadline))
 	r.CodeExpiresAt = r.CollectionDeadline
 	if life := time.Duration(s.AuthenticationCodeLifetime); life != 0 && now.Add(life).Before(r.CodeExpiresAt) {
@@ -341,7 +507,19 @@ func (is *Issuer) openCollection(ctx context.Context, tx *store.Tx, r *domain.Re
 	if err := tx.ReplaceMessages(ctx, r.ID, now); err != nil {
 		return fmt.Errorf("replace messages: %w", err)
 	}
-	for _, d := range profile.Options.NotificationScheme.Deliveries() {
+	if r.Kind() == domain.RequestUpdate {
+		return is.openUpdate(ctx, tx, r, profile)
+	}
+	if err := is.renewLogonCode(ctx, tx, r.PersonID, profile.Options.LogonCode, s); err != nil {
+		return err
+	}
+	return is.queueDeliveries(ctx, tx, *r, profile.Options.Deliveries())
+}
+
+// queueDeliveries queues the messages of a request's generation, for its workflow to send.
+func (is *Issuer) queueDeliveries(ctx context.Context, tx *store.Tx, r domain.Request, deliveries []domain.Delivery) error {
+	now := is.Now()
+	for _, d := range deliveries {
 		err := tx.InsertMessage(ctx, store.Message{ID: newID(), RequestID: store.OptionalID(r.ID), PersonID: r.PersonID, Generation: r.Generation,
 			Channel: d.Channel, Kind: d.Kind, State: store.MessagePending, CreatedAt: store.At(now), UpdatedAt: store.At(now)})
 		if err != nil {

@@ -2,6 +2,7 @@ package issuer_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,15 +31,19 @@ func TestSettings(t *testing.T) {
 		require.Equal(t, head, f.AuditHead(t))
 
 		s.AuthenticationCodeAttempts, s.SMSEnabled = 7, false
-		_, err = f.Issuer.ChangeSettings(ctx, f.Admin(), s)
+		changed, err := f.Issuer.ChangeSettings(ctx, f.Admin(), s)
 		require.NoError(t, err)
+		require.Equal(t, 2, changed.Version)
 		got, err := f.Issuer.Settings(ctx, f.Admin())
 		require.NoError(t, err)
-		require.Equal(t, s, got)
+		require.Equal(t, changed, got)
+		_, err = f.Issuer.ChangeSettings(ctx, f.Admin(), s)
+		codeIs(t, domain.CodeConflict, err, "the version that was read is not the present one")
+		require.Equal(t, "2", detail(t, err, "version"))
 		entries, err := f.Issuer.Audit(ctx, f.Admin(), issuer.AuditFilter{Action: "settings.change"}, 0, 0)
 		require.NoError(t, err)
 		require.Equal(t, map[string]domain.Change{"authentication_code_attempts": {Before: "5", After: "7"},
-			"sms_enabled": {Before: "true", After: "false"}}, entries[0].Changes)
+			"sms_enabled": {Before: "true", After: "false"}, "version": {Before: "1", After: "2"}}, entries[0].Changes)
 
 		// What an earlier version stored lacks what came later: that has its default.
 		require.NoError(t, f.Store.PutSetting(ctx, "settings", `{"authentication_code_attempts":3}`, "x", f.Clock.Now()))
@@ -53,6 +58,72 @@ func TestSettings(t *testing.T) {
 		_, err = f.Issuer.ChangeSettings(ctx, f.Caller(t, "self", "", issuertest.Grants{domain.PermSettings: domain.ScopeSelf}), s)
 		codeIs(t, domain.CodeForbidden, err)
 	})
+}
+
+// Of changes made from the same version, one counts.
+func TestParallelChangesOfSettings(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		s, err := f.Issuer.Settings(t.Context(), f.Admin())
+		require.NoError(t, err)
+		outcomes := make([]domain.Code, 20)
+		var g errgroup.Group
+		for i := range outcomes {
+			g.Go(func() error {
+				mine := s
+				mine.AuthenticationCodeAttempts = i%20 + 1
+				if _, err := f.Issuer.ChangeSettings(t.Context(), f.Admin(), mine); err != nil {
+					outcomes[i] = domain.CodeOf(err)
+				}
+				return nil
+			})
+		}
+		require.NoError(t, g.Wait())
+		won := slices.Index(outcomes, "")
+		require.GreaterOrEqual(t, won, 0)
+		for i, code := range outcomes {
+			if i != won {
+				require.Equal(t, domain.CodeConflict, code)
+			}
+		}
+		got, err := f.Issuer.Settings(t.Context(), f.Admin())
+		require.NoError(t, err)
+		require.Equal(t, 2, got.Version)
+		require.Equal(t, won+1, got.AuthenticationCodeAttempts)
+	})
+}
+
+// What only the server knows: which roles there are, and whether its own address is https.
+func TestSettingsOfThisServer(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		ctx := t.Context()
+		role, err := f.Issuer.CreateRole(ctx, f.Admin(), "", issuer.SaveRole{Name: "holder", Permissions: []domain.Permission{domain.PermRequestSelf}})
+		require.NoError(t, err)
+		s, err := f.Issuer.Settings(ctx, f.Admin())
+		require.NoError(t, err)
+		bad := s
+		bad.SelfServiceRole, bad.PublicBaseURL, bad.QRBaseURL, bad.LogonCodeAttempts = "none", "http://a.example", "http://b.example", 21
+		_, err = f.Issuer.ChangeSettings(ctx, f.Admin(), bad)
+		codeIs(t, domain.CodeInvalid, err)
+		require.ElementsMatch(t, []string{"self_service_role", "public_base_url", "qr_base_url", "logon_code_attempts"}, fieldsOf(t, err))
+		s.SelfServiceRole, s.PublicBaseURL, s.QRBaseURL = role.ID, "https://a.example", "https://b.example"
+		_, err = f.Issuer.ChangeSettings(ctx, f.Admin(), s)
+		require.NoError(t, err)
+
+		r := newRequest(t, f, f.Person(t), f.Profile(t, "mdl"))
+		shown, err := f.Issuer.ViewCode(ctx, f.Admin(), r.ID)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(shown.Link, "https://a.example/c/"))
+		require.Contains(t, f.Mail.Sent()[0].Text, shown.Link, "the link in the message is the same")
+		offer, err := f.Issuer.Offer(ctx, strings.TrimPrefix(shown.Link, "https://a.example/c/"))
+		require.NoError(t, err)
+		require.Equal(t, []string{"https://a.example", "https://b.example"}, []string{offer.PublicBaseURL, offer.QRBaseURL})
+	})
+	f := issuertest.New(t, issuertest.Options{BaseURL: "http://127.0.0.1:8080"})
+	s, err := f.Issuer.Settings(t.Context(), f.Admin())
+	require.NoError(t, err)
+	s.QRBaseURL = "http://192.0.2.7:8080"
+	_, err = f.Issuer.ChangeSettings(t.Context(), f.Admin(), s)
+	require.NoError(t, err, "a server without TLS may lead to itself")
 }
 
 func TestProfiles(t *testing.T) {
@@ -179,9 +250,9 @@ func TestRoles(t *testing.T) {
 		_, err = f.Issuer.CreateRole(ctx, f.Admin(), "", issuer.SaveRole{Name: "!", Permissions: []domain.Permission{"fly"}})
 		codeIs(t, domain.CodeInvalid, err)
 		require.Equal(t, []string{"name", "permissions"}, fieldsOf(t, err))
-		_, err = f.Issuer.ChangeRole(ctx, f.Admin(), clerk.ID, issuer.SaveRole{Name: "administrator"})
+		_, err = f.Issuer.ChangeRole(ctx, f.Admin(), clerk.ID, clerk.Version(), issuer.SaveRole{Name: "administrator"})
 		codeIs(t, domain.CodeConflict, err)
-		_, err = f.Issuer.ChangeRole(ctx, f.Admin(), "none", issuer.SaveRole{Name: "nobody"})
+		_, err = f.Issuer.ChangeRole(ctx, f.Admin(), "none", "x", issuer.SaveRole{Name: "nobody"})
 		codeIs(t, domain.CodeNotFound, err)
 
 		a, err := f.Issuer.CreateAccount(ctx, f.Admin(), "", issuer.NewAccount{Name: "ada"})
@@ -202,8 +273,12 @@ func TestRoles(t *testing.T) {
 
 		// A changed role changes what its holders may do, at the next call.
 		token := f.Token(t, domain.Caller{AccountID: a.ID})
-		_, err = f.Issuer.ChangeRole(ctx, f.Admin(), clerk.ID, issuer.SaveRole{Name: "clerk", Permissions: []domain.Permission{domain.PermAudit}})
+		save := issuer.SaveRole{Name: "clerk", Permissions: []domain.Permission{domain.PermAudit}}
+		changed, err := f.Issuer.ChangeRole(ctx, f.Admin(), clerk.ID, clerk.Version(), save)
 		require.NoError(t, err)
+		_, err = f.Issuer.ChangeRole(ctx, f.Admin(), clerk.ID, clerk.Version(), save)
+		codeIs(t, domain.CodeConflict, err, "somebody changed it since it was read")
+		require.Equal(t, changed.Version(), detail(t, err, "version"))
 		caller, err := f.Access.Authenticate(ctx, token)
 		require.NoError(t, err)
 		require.Equal(t, map[domain.Permission]domain.Scope{domain.PermAudit: domain.ScopeSelf}, caller.Grants)
@@ -258,7 +333,7 @@ func TestAccessNeedsThePermission(t *testing.T) {
 				"change account": func() error { _, err := f.Issuer.ChangeAccount(ctx, c, "x", issuer.AccountChange{}); return err },
 				"assign":         func() error { return f.Issuer.AssignRoles(ctx, c, "x", nil) },
 				"create role":    func() error { _, err := f.Issuer.CreateRole(ctx, c, "", issuer.SaveRole{Name: "xx"}); return err },
-				"change role":    func() error { _, err := f.Issuer.ChangeRole(ctx, c, "x", issuer.SaveRole{Name: "xx"}); return err },
+				"change role":    func() error { _, err := f.Issuer.ChangeRole(ctx, c, "x", "", issuer.SaveRole{Name: "xx"}); return err },
 				"roles":          func() error { _, err := f.Issuer.Roles(ctx, c); return err },
 				"create API key": func() error { _, _, err := f.Issuer.CreateAPIKey(ctx, c, "x", "l", time.Time{}); return err },
 				"API keys":       func() error { _, err := f.Issuer.APIKeys(ctx, c, "x"); return err },

@@ -1,12 +1,15 @@
 package issuer_test
 
 import (
+	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"math/big"
 	"path/filepath"
 	"slices"
@@ -19,6 +22,7 @@ import (
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/issuer/issuertest"
+	"github.com/mdocket/mdocket/internal/keys"
 	"github.com/mdocket/mdocket/internal/mdoc"
 	"github.com/mdocket/mdocket/internal/pki"
 	"github.com/mdocket/mdocket/internal/store"

@@ -331,7 +331,8 @@ func (is *Issuer) ApplyCancellation(ctx context.Context, ref messages.Cancellati
 		e.Reason = act.Reason
 		entries := []domain.AuditEntry{e}
 		if act.Kind == domain.CancellationApprove {
-			if _, err := is.moveDocument(ctx, tx, d, domain.DocumentCanceled, ""); err != nil {
+			ended, err := is.moveDocument(ctx, tx, d, domain.DocumentCanceled, "")
+			if err != nil {
 				return err
 			}
 			if err := is.queueCancellation(ctx, tx, d, c.Reason); err != nil {
@@ -339,7 +340,7 @@ func (is *Issuer) ApplyCancellation(ctx context.Context, ref messages.Cancellati
 			}
 			e := is.documentEntry(caller, "document.cancel", d, domain.DocumentCanceled)
 			e.Reason, e.Notes = string(c.Reason), c.Notes
-			entries = append(entries, e)
+			entries = append(append(entries, e), ended...)
 		}
 		return tx.AppendAudit(ctx, entries...)
 	})

@@ -65,7 +65,7 @@ func TestCancellationApproved(t *testing.T) {
 		ctx := t.Context()
 		d, signed := issue(t, f, f.Person(t), guardedProfile(t, f, "guarded"), 2)
 		require.Equal(t, map[domain.DocumentAct]domain.Code{"disable": "", "enable": domain.CodeWrongState,
-			"cancel": domain.CodeApprovalRequired, "request_cancel": ""}, allowedActs(t, f, d.ID))
+			"cancel": domain.CodeApprovalRequired, "request_cancel": "", "update": ""}, allowedActs(t, f, d.ID))
 		_, err := f.Issuer.ChangeDocument(ctx, f.Admin(), d.ID, domain.DocumentCancel, domain.ReasonLost, "")
 		codeIs(t, domain.CodeApprovalRequired, err)
 		require.Equal(t, "request_cancel", detail(t, err, "act"))

@@ -226,7 +226,7 @@ func TestCodeLifetimes(t *testing.T) {
 		settings, err := f.Issuer.Settings(ctx, f.Admin())
 		require.NoError(t, err)
 		settings.AuthenticationCodeLifetime = domain.Seconds(time.Hour)
-		_, err = f.Issuer.ChangeSettings(ctx, f.Admin(), settings)
+		settings, err = f.Issuer.ChangeSettings(ctx, f.Admin(), settings)
 		require.NoError(t, err)
 
 		byMail, onPaper := newRequest(t, f, person, sent), newRequest(t, f, person, screen)

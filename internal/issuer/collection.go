@@ -40,6 +40,8 @@ type Offer struct {
 	PreAuthorizedCode string
 	CodeDigits        int
 	Deadline          time.Time
+	PublicBaseURL     string // where a link to the offer leads
+	QRBaseURL         string // where one in a QR code leads
 }
 
 // Offer reads the offer behind a collection link. It can be read any number of times until the document is collected (E1).
@@ -60,9 +62,13 @@ func (is *Issuer) Offer(ctx context.Context, linkToken string) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
+	s, err := loadSettings(ctx, is.Store.Queries)
+	if err != nil {
+		return Offer{}, err
+	}
 	code, err := is.seal(purposePreAuthorized, grant{requestID: r.ID, generation: r.Generation})
 	return Offer{RequestID: r.ID, ConfigurationID: profile.Name, DisplayName: profile.Options.DisplayName, PreAuthorizedCode: code,
-		CodeDigits: r.CodeDigits, Deadline: r.CollectionDeadline}, err
+		CodeDigits: r.CodeDigits, Deadline: r.CollectionDeadline, PublicBaseURL: is.publicBaseURL(s), QRBaseURL: is.qrBaseURL(s)}, err
 }
 
 // collectable loads the request of a grant if it is still the present generation and in time.
@@ -74,10 +80,10 @@ func (is *Issuer) collectable(ctx context.Context, g grant) (domain.Request, err
 	return r, is.checkOffer(r, g.generation)
 }
 
-// checkOffer says why the offer of a generation is no good any more; an unknown request has generation 0, which no offer has.
+// checkOffer says why the offer of a generation is no good any more; an unknown request has generation 0, which no offer has, and an update has none.
 func (is *Issuer) checkOffer(r domain.Request, generation int) error {
 	switch {
-	case r.Generation != generation:
+	case r.Generation != generation || r.Kind() == domain.RequestUpdate:
 		return domain.Errorf(domain.CodeOfferInvalid, "this offer is unknown, or a newer one was sent")
 	case r.State == domain.RequestLocked:
 		return lockedByCodes()
@@ -93,11 +99,13 @@ func lockedByCodes() error {
 	return domain.Errorf(domain.CodeCodeLocked, "too many wrong codes were tried; ask for a new code")
 }
 
-// Token is an access token for the credential endpoint.
+// Token is an access token for the credential endpoint, with the refresh token for later.
 type Token struct {
 	AccessToken     string
 	ExpiresIn       time.Duration
 	ConfigurationID string
+	RefreshToken    string // works once the document was collected
+	UpdateAvailable bool   // from Refresh: the access token is for an update that waits
 }
 
 // Redeem exchanges a pre-authorized code and the authentication code for an access token, once (D4, E4). Every code tried is counted before it is
@@ -137,8 +145,12 @@ func (is *Issuer) Redeem(ctx context.Context, preAuthorized, code, source string
 		return Token{}, err
 	}
 	failpoint.Hit("token.redeemed")
-	token, err := is.seal(purposeAccess, grant{requestID: r.ID, generation: r.Generation, expires: is.Now().Add(accessLifetime)})
-	return Token{AccessToken: token, ExpiresIn: accessLifetime, ConfigurationID: profile.Name}, err
+	out := Token{ExpiresIn: accessLifetime, ConfigurationID: profile.Name}
+	if out.RefreshToken, err = is.newRefreshToken(r, 1); err != nil {
+		return Token{}, err
+	}
+	out.AccessToken, err = is.seal(purposeAccess, grant{requestID: r.ID, generation: r.Generation, expires: is.Now().Add(accessLifetime)})
+	return out, err
 }
 
 func redeemedBefore() error {
@@ -293,7 +305,7 @@ func (is *Issuer) tokenRequest(ctx context.Context, token string) (domain.Reques
 }
 
 // Collect hands out the document for the wallet's keys: one IssuerSigned for each key, in the order given (E2). The first call has it signed; the same
-// keys again get the same bytes as long as they are kept; other keys are refused (E4).
+// keys again get the same bytes as long as they are kept; other keys are refused (E4). What the rules refuse names the request in its details.
 func (is *Issuer) Collect(ctx context.Context, in Collect) ([][]byte, error) {
 	r, err := is.tokenRequest(ctx, in.AccessToken)
 	if err != nil {
@@ -318,6 +330,12 @@ func (is *Issuer) Collect(ctx context.Context, in Collect) ([][]byte, error) {
 	if r.State != domain.RequestAwaitingCollection || !is.Now().Before(r.CollectionDeadline) {
 		return nil, domain.Errorf(domain.CodeOfferInvalid, "this offer was used, withdrawn or has expired")
 	}
+	if err := is.checkDevice(ctx, r, profile); err != nil {
+		if refused, ok := asDomain(err); ok && refused.Code.RefusesCollection() {
+			_, err = is.refuseCollection(ctx, r, refused)
+		}
+		return nil, refusedFor(r, err)
+	}
 	act := store.Act{Kind: domain.ActCollect, AccountID: wallet().AccountID, Fingerprint: keySet(in.Keys),
 		Params: store.ActParams{Generation: r.Generation, Platform: in.Platform}}
 	for _, k := range in.Keys {
@@ -332,13 +350,24 @@ func (is *Issuer) Collect(ctx context.Context, in Collect) ([][]byte, error) {
 		if now, loadErr := is.Store.Request(ctx, r.ID); loadErr == nil && now.State == domain.RequestIssued {
 			return is.handOut(ctx, now, in.Keys)
 		}
-		return nil, err
+		return nil, refusedFor(r, err)
 	}
 	if r, err = is.Store.Request(ctx, r.ID); err != nil {
 		return nil, fmt.Errorf("load request: %w", err)
 	}
 	failpoint.Hit("collect.signed")
+	if r.State == domain.RequestFailed {
+		return nil, refusedFor(r, domain.Errorf(r.FailureCode, "the rules do not allow the document to be collected any more"))
+	}
 	return is.handOut(ctx, r, in.Keys)
+}
+
+// refusedFor adds the request to a refusal by the rules, so that its holder can name it to the issuer.
+func refusedFor(r domain.Request, err error) error {
+	if refused, ok := asDomain(err); ok && refused.Code.RefusesCollection() {
+		return refused.With("request_id", r.ID)
+	}
+	return err
 }
 
 // claimNonces lets each nonce serve one set of keys of one request: a repeated request passes, a replay with other keys does not.

@@ -31,6 +31,7 @@ var documentPermission = map[domain.DocumentAct]domain.Permission{
 	domain.DocumentEnable:        domain.PermDisable,
 	domain.DocumentCancel:        domain.PermCancel,
 	domain.DocumentRequestCancel: domain.PermCancel,
+	domain.DocumentUpdate:        domain.PermUpdate,
 }
 
 // Document reads one document.
@@ -56,6 +57,10 @@ func (is *Issuer) viewDocuments(ctx context.Context, caller domain.Caller, docs 
 	if err != nil {
 		return nil, err
 	}
+	updates, err := is.openUpdates(ctx, docs...)
+	if err != nil {
+		return nil, err
+	}
 	may, err := is.documentReach(ctx, caller, docs)
 	if err != nil {
 		return nil, err
@@ -74,7 +79,11 @@ func (is *Issuer) viewDocuments(ctx context.Context, caller domain.Caller, docs 
 		for _, act := range domain.DocumentActs() {
 			a := AllowedAct{Act: act, Allowed: true}
 			refused := may(act, d)
-			if refused == nil {
+			switch {
+			case refused != nil:
+			case act == domain.DocumentUpdate:
+				refused = updateAllowed(out[i].Document, wishes{cancellationID: open[d.ID], update: updates[d.ID]})
+			default:
 				refused = documentAllowed(out[i].Document, profile, open[d.ID], act)
 			}
 			if refused != nil {
@@ -311,7 +320,12 @@ func (is *Issuer) moveDocument(ctx context.Context, tx *store.Tx, d domain.Docum
 	if to.Live() {
 		return nil, nil
 	}
-	return is.expireCancellationsOf(ctx, tx, d, to)
+	ended, err := is.expireCancellationsOf(ctx, tx, d, to)
+	if err != nil {
+		return nil, err
+	}
+	updates, err := is.endUpdatesOf(ctx, tx, d, to)
+	return append(ended, updates...), err
 }
 
 func (is *Issuer) documentEntry(caller domain.Caller, action string, d domain.Document, to domain.DocumentState) domain.AuditEntry {

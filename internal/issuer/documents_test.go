@@ -11,7 +11,6 @@ import (
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/issuer/issuertest"
-	"github.com/mdocket/mdocket/internal/statuslist"
 	"github.com/mdocket/mdocket/internal/verifier"
 )
 
@@ -305,75 +304,5 @@ func TestOnlineStatus(t *testing.T) {
 		require.NotEmpty(t, detail(t, err, "retry_after"))
 		_, err = f.Issuer.VerifySerial(ctx, d.Serial, "192.0.2.2")
 		require.NoError(t, err)
-	})
-}
-
-// Both forms of a list verify and say the same; a list is signed anew when it is due.
-func TestStatusListForms(t *testing.T) {
-	o := issuertest.Options{Config: func(c *issuer.Config) { c.StatusRefresh = 10 * time.Second }}
-	eachBackendWith(t, o, func(t *testing.T, f *issuertest.Fixture) {
-		ctx := t.Context()
-		profile := f.Profile(t, "badge", func(o *domain.ProfileOptions) { o.Format = "staff-badge" })
-		d, signed := issue(t, f, f.Person(t), profile, 1)
-		copies := copiesOf(t, f, d.RequestID)
-		uri := f.Issuer.StatusListURI(copies[0].ListID)
-		status := func(asJWT bool) (statuslist.Status, issuer.SignedList) {
-			list, err := f.Issuer.StatusList(ctx, copies[0].ListID, asJWT)
-			require.NoError(t, err)
-			options := statuslist.VerifyOptions{Roots: roots(t, f), Now: f.Clock.Now(), URI: uri}
-			token, err := statuslist.VerifyCWT(list.Body, options)
-			if asJWT {
-				token, err = statuslist.VerifyJWT(string(list.Body), options)
-			}
-			require.NoError(t, err)
-			require.Equal(t, uri, token.Subject)
-			require.Equal(t, time.Minute, token.TTL)
-			require.WithinDuration(t, f.Clock.Now().Add(24*time.Hour), token.Expires, time.Minute, "mdocs need an exp")
-			require.Equal(t, 2, token.List.Bits())
-			require.EqualValues(t, f.Config.StatusEntries, token.List.Len(), "the size tells nothing of the number of documents")
-			value, err := token.List.Get(copies[0].StatusIndex)
-			require.NoError(t, err)
-			return value, list
-		}
-		for _, asJWT := range []bool{false, true} {
-			value, list := status(asJWT)
-			require.Equal(t, statuslist.Valid, value)
-			require.Equal(t, map[bool]string{false: statuslist.MediaTypeCWT, true: statuslist.MediaTypeJWT}[asJWT], list.MediaType)
-			require.Equal(t, time.Minute, list.MaxAge)
-			_, again := status(asJWT)
-			require.Equal(t, list.ETag, again.ETag, "not signed anew before it is due")
-		}
-		_, err := f.Issuer.ChangeDocument(ctx, f.Admin(), d.ID, domain.DocumentDisable, domain.ReasonOther, "")
-		require.NoError(t, err)
-		f.Clock.Advance(10 * time.Second)
-		for _, asJWT := range []bool{false, true} {
-			value, _ := status(asJWT)
-			require.Equal(t, statuslist.Suspended, value)
-		}
-		require.Equal(t, verifier.StatusSuspended, verify(t, f, signed[0]).Status)
-
-		uris, err := f.Issuer.StatusListURIs(ctx)
-		require.NoError(t, err)
-		require.Equal(t, []string{uri}, uris)
-		_, err = f.Issuer.StatusList(ctx, "none", false)
-		codeIs(t, domain.CodeNotFound, err)
-	})
-}
-
-// A small list fills up; the next one is opened, and documents name the list they are in.
-func TestStatusListsFillUp(t *testing.T) {
-	o := issuertest.Options{Config: func(c *issuer.Config) { c.StatusEntries = 8 }}
-	eachBackendWith(t, o, func(t *testing.T, f *issuertest.Fixture) {
-		profile := f.Profile(t, "mdl")
-		person := f.Person(t)
-		for range 4 {
-			_, signed := issue(t, f, person, profile, 3)
-			for _, b := range signed {
-				require.True(t, verify(t, f, b).OK())
-			}
-		}
-		uris, err := f.Issuer.StatusListURIs(t.Context())
-		require.NoError(t, err)
-		require.Len(t, uris, 2)
 	})
 }

@@ -16,6 +16,8 @@ type (
 	DocumentFilter = store.DocumentFilter
 	// CancellationFilter narrows a list of cancellations; empty fields do not.
 	CancellationFilter = store.CancellationFilter
+	// BatchFilter narrows a list of batches; empty fields do not.
+	BatchFilter = store.BatchFilter
 	// AuditFilter narrows the audit; empty fields do not.
 	AuditFilter = store.AuditFilter
 	// APIKey is one secret of an account, without the secret.
@@ -34,4 +36,6 @@ type (
 	MessageText = notify.Rendered
 	// DocumentFormat is one version of a document format.
 	DocumentFormat = format.Format
+	// PreviewedFormat is what a format gives a person.
+	PreviewedFormat = format.Preview
 )

@@ -28,7 +28,7 @@ func TestRequestToDocument(t *testing.T) {
 		head := f.AuditHead(t)
 		preview, err := f.Issuer.PreviewRequest(ctx, clerk, in)
 		require.NoError(t, err)
-		require.Equal(t, issuer.Preview{NeedsApproval: true, ValidUntil: domain.DateOf(f.Clock.Now().UTC().AddDate(0, 0, 100)),
+		require.Equal(t, issuer.Preview{NeedsApproval: true, Approvers: 2, ValidUntil: domain.DateOf(f.Clock.Now().UTC().AddDate(0, 0, 100)),
 			Deliveries: []issuer.PreviewDelivery{
 				{Channel: domain.ChannelEmail, Kind: domain.MessageCollectionLink, To: "e…@holder.example"},
 				{Channel: domain.ChannelEmail, Kind: domain.MessageAuthenticationCode, To: "e…@holder.example"},

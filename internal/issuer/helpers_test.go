@@ -109,6 +109,10 @@ func checkInvariants(t *testing.T, f *issuertest.Fixture) {
 			JOIN requests r ON r.id = d.request_id WHERE c.issuer_signed IS NOT NULL AND r.state <> 'issued'`,
 		"open cancellations of ended documents": `SELECT count(*) FROM cancellations c JOIN documents d ON d.id = c.document_id
 			WHERE c.state IN ('received', 'awaiting_approval') AND d.state NOT IN ('active', 'disabled')`,
+		"open updates of ended documents": `SELECT count(*) FROM requests r JOIN documents d ON d.id = r.replaces
+			WHERE r.state IN ('received', 'awaiting_approval', 'awaiting_collection') AND d.state NOT IN ('active', 'disabled')`,
+		"documents superseded by nothing, or not although they are replaced": `SELECT count(*) FROM documents d
+			WHERE (d.state = 'superseded') <> (EXISTS (SELECT 1 FROM requests r WHERE r.replaces = d.id AND r.state = 'issued'))`,
 		"approved cancellations of documents not canceled": `SELECT count(*) FROM cancellations c JOIN documents d ON d.id = c.document_id
 			WHERE c.state = 'approved' AND d.state <> 'canceled'`,
 		"seeds kept after signing": `SELECT count(*) FROM document_copies c JOIN documents d ON d.id = c.document_id

@@ -40,6 +40,8 @@ type Engine interface {
 	// StartCancellation and ActOnCancellation are the same for the workflow of a cancellation that needs approval.
 	StartCancellation(ctx context.Context, cancellationID string) error
 	ActOnCancellation(ctx context.Context, kind domain.CancellationAct, ref messages.CancellationActRef) (messages.CancellationSnapshot, error)
+	// StartBatch starts the workflow of a batch; starting it again is harmless.
+	StartBatch(ctx context.Context, batchID string) error
 	// Lock tells the workflow that the request is locked; it may get lost.
 	Lock(ctx context.Context, requestID string) error
 }
@@ -54,7 +56,7 @@ type Cache interface {
 // Config is what an operator of the server decides.
 type Config struct {
 	BaseURL       string // public, without a trailing slash; also the credential issuer identifier
-	QRBaseURL     string // of links in QR codes; empty = BaseURL
+	QRBaseURL     string // of links in QR codes; empty = BaseURL. A setting goes before it.
 	ServerName    string // in messages and metadata
 	Language      string // of messages to people who have none
 	DefaultRegion string // of mobile numbers without a country code, ISO 3166-1
@@ -62,6 +64,7 @@ type Config struct {
 	StatusTTL     time.Duration // how long verifiers may keep a status list
 	StatusRefresh time.Duration // how often a changed status list is signed at the most
 	StatusEntries uint64        // capacity of a new status list
+	StatusDecoys  uint64        // of 1000 entries of a new status list, how many are decoys at the most
 	KeepSigned    time.Duration // how long signed bytes are kept for a wallet that lost the answer
 }
 
@@ -75,6 +78,7 @@ type Deps struct {
 	Secret    *keys.Secret
 	Mailer    Mailer
 	SMS       notify.SMS // nil = no SMS gateway
+	MDM       MDM        // nil = no mobile device management
 	Templates *notify.Templates
 	Metrics   *telemetry.Metrics
 	Log       *slog.Logger
@@ -85,6 +89,14 @@ type Deps struct {
 // Mailer sends one e-mail.
 type Mailer interface {
 	Send(ctx context.Context, m notify.Email) (notify.Receipt, error)
+}
+
+// MDM asks mobile device management systems for devices (B10). Its errors hold no personal data.
+type MDM interface {
+	// Choose gives the name of the system that a profile means: the one it names, or the only one when it names none.
+	Choose(name string) (string, error)
+	// Lookup gives the device with the external mobile id, as encoding/json decodes it, if the system knows it.
+	Lookup(ctx context.Context, name, id string) (device any, found bool, err error)
 }
 
 // Issuer is the issuing authority.

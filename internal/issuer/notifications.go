@@ -119,7 +119,11 @@ func (is *Issuer) content(ctx context.Context, m store.Message, a about) (notify
 	server, name, document := is.cfg.ServerName, a.person.GivenName, a.profile.Options.DisplayName
 	switch m.Kind {
 	case domain.MessageCollectionLink:
-		link, err := is.CollectionLink(a.request)
+		settings, err := loadSettings(ctx, is.Store.Queries)
+		if err != nil {
+			return nil, err
+		}
+		link, err := is.collectionLink(settings, a.request)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +143,7 @@ func (is *Issuer) content(ctx context.Context, m store.Message, a about) (notify
 	case domain.MessageOutcomeFailure:
 		return notify.OutcomeFailure{ServerName: server, GivenName: name, DocumentName: document, Cause: notify.FailureCause(m.Cause)}, nil
 	case domain.MessageReprovision:
-		return notify.Reprovision{ServerName: server, GivenName: name, DocumentName: document}, nil
+		return notify.Reprovision{ServerName: server, GivenName: name, DocumentName: document, Deadline: a.request.CollectionDeadline.UTC()}, nil
 	case domain.MessageExpiryReminder:
 		left := a.document.ValidUntil.Sub(is.Now())
 		if left < 0 || !a.document.State.Live() {
@@ -245,7 +249,7 @@ func (is *Issuer) RemindApprovers(ctx context.Context, requestID string, n int) 
 		return err
 	}
 	data := notify.ApprovalReminder{ServerName: is.cfg.ServerName, DocumentName: profile.Options.DisplayName, RequestID: r.ID,
-		WaitingSince: r.CreatedAt.UTC(), Deadline: r.ApprovalDeadline.UTC(), ReviewURL: is.cfg.BaseURL + "/v1/reviews"}
+		WaitingSince: r.CreatedAt.UTC(), Deadline: r.ApprovalDeadline.UTC(), ReviewURL: is.publicBaseURL(settings) + "/v1/reviews"}
 	unsent := false
 	for _, m := range messages {
 		account, err := is.Store.Account(ctx, m.AccountID)
@@ -279,16 +283,16 @@ func (is *Issuer) reminders(ctx context.Context, r domain.Request, n int) ([]sto
 			return pending, nil
 		}
 	}
-	approvers, err := is.Store.Approvers(ctx, r.RequestedBy)
+	approvers, err := is.approversOf(ctx, r)
 	if err != nil {
-		return nil, fmt.Errorf("find approvers: %w", err)
+		return nil, err
 	}
 	now := store.At(is.Now())
 	var out []store.Message
 	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
 		out = out[:0]
 		for _, a := range approvers {
-			if a.PersonID != "" && a.PersonID == r.PersonID {
+			if a.Email == "" {
 				continue
 			}
 			m := store.Message{ID: newID(), RequestID: store.OptionalID(r.ID), PersonID: r.PersonID, Generation: round, Channel: domain.ChannelEmail,
@@ -348,9 +352,11 @@ func (is *Issuer) withAttempts(ctx context.Context, all []store.Message) ([]Sent
 
 // OnScreen is what an operator with the permission view_code reads to the holder (B7).
 type OnScreen struct {
-	Link      string
-	Code      string
-	ExpiresAt time.Time
+	Link           string
+	Code           string
+	ExpiresAt      time.Time
+	LogonCode      string    // where the profile gives one and sends nothing; empty when it was locked or has expired
+	LogonExpiresAt time.Time // zero = when it is replaced
 }
 
 // ViewCode shows link and code of a request. Reading is audited, and the code then works only for the short time of codes on screen when nothing
@@ -370,17 +376,26 @@ func (is *Issuer) ViewCode(ctx context.Context, caller domain.Caller, id string)
 		return OnScreen{}, domain.Errorf(domain.CodeWrongState, "the request is %s, which has no link and code", r.State).
 			With("state", string(r.State))
 	}
+	if err := noCode(r); err != nil {
+		return OnScreen{}, err
+	}
 	profile, err := is.loadProfile(ctx, r.ProfileID)
 	if err != nil {
 		return OnScreen{}, err
 	}
 	var out OnScreen
-	err = is.moveRequest(ctx, r, caller, "request.view_code", "", func(_ *store.Tx, next *domain.Request, s domain.Settings) error {
+	err = is.moveRequest(ctx, r, caller, "request.view_code", "", func(tx *store.Tx, next *domain.Request, s domain.Settings) error {
 		if profile.Options.NotificationScheme == domain.NotifyNone {
 			next.CodeExpiresAt = earlierOf(is.Now().Add(time.Duration(s.ScreenCodeLifetime)), r.CollectionDeadline)
 		}
-		link, err := is.CollectionLink(*next)
+		link, err := is.collectionLink(s, *next)
+		if err != nil {
+			return err
+		}
 		out = OnScreen{Link: link, Code: is.code(*next), ExpiresAt: next.CodeExpiresAt}
+		if profile.Options.NotificationScheme == domain.NotifyNone && profile.Options.LogonCode != domain.LogonCodeNone {
+			out.LogonCode, out.LogonExpiresAt, _, err = is.currentLogonCode(ctx, tx.Queries, r.PersonID)
+		}
 		return err
 	})
 	if errors.Is(err, store.ErrChanged) {

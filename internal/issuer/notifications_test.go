@@ -107,7 +107,7 @@ func TestChannelsSwitchedOff(t *testing.T) {
 		require.NoError(t, err)
 		set := func(email, sms bool) {
 			settings.EmailEnabled, settings.SMSEnabled = email, sms
-			_, err := f.Issuer.ChangeSettings(ctx, f.Admin(), settings)
+			settings, err = f.Issuer.ChangeSettings(ctx, f.Admin(), settings)
 			require.NoError(t, err)
 		}
 		set(false, false)

@@ -71,6 +71,8 @@ func TestPeople(t *testing.T) {
 		require.Equal(t, map[string]domain.Change{"status": {Before: "active", After: "inactive"}}, entries[1].Changes)
 
 		// Scope self sees and changes itself only.
+		created, _, err = f.Issuer.ActivatePerson(ctx, f.Admin(), created.ID, "")
+		require.NoError(t, err)
 		self := f.Caller(t, "self", created.ID, issuertest.Grants{domain.PermPeopleRead: domain.ScopeSelf, domain.PermPeopleWrite: domain.ScopeSelf})
 		_, err = f.Issuer.Person(ctx, self, other.ID)
 		codeIs(t, domain.CodeNotFound, err)
@@ -78,15 +80,15 @@ func TestPeople(t *testing.T) {
 		codeIs(t, domain.CodeNotFound, err)
 		_, err = f.Issuer.CreatePerson(ctx, self, "", p)
 		codeIs(t, domain.CodeForbidden, err)
-		people, err := f.Issuer.People(ctx, self, issuer.PersonFilter{}, "", 0)
+		people, err := f.Issuer.People(ctx, self, issuer.PersonFilter{}, "", "", 0)
 		require.NoError(t, err)
 		require.Len(t, people, 1)
 		require.Equal(t, created.ID, people[0].ID)
-		all, err := f.Issuer.People(ctx, f.Admin(), issuer.PersonFilter{FamilyName: "Neumann"}, "", 0)
+		all, err := f.Issuer.People(ctx, f.Admin(), issuer.PersonFilter{FamilyName: "Neumann"}, "", "", 0)
 		require.NoError(t, err)
 		require.Len(t, all, 1)
 		homeless := f.Caller(t, "homeless", "", issuertest.Grants{domain.PermPeopleRead: domain.ScopeSelf})
-		people, err = f.Issuer.People(ctx, homeless, issuer.PersonFilter{}, "", 0)
+		people, err = f.Issuer.People(ctx, homeless, issuer.PersonFilter{}, "", "", 0)
 		require.NoError(t, err)
 		require.Empty(t, people)
 	})
@@ -212,12 +214,14 @@ func FuzzImages(f *testing.F) {
 	})
 }
 
+var asCSV = issuer.ImportOptions{Format: issuer.ImportCSV}
+
 // importAll imports the file and gives its rows: "line result code field,field".
 func importAll(t testing.TB, f *issuertest.Fixture, file string) ([]string, []issuer.ImportRow, error) {
 	t.Helper()
 	var short []string
 	var rows []issuer.ImportRow
-	err := f.Issuer.ImportPeople(t.Context(), f.Admin(), strings.NewReader(file), func(r issuer.ImportRow) error {
+	err := f.Issuer.ImportPeople(t.Context(), f.Admin(), strings.NewReader(file), asCSV, func(r issuer.ImportRow) error {
 		var fields []string
 		for _, p := range r.Problems {
 			fields = append(fields, p.Field)
@@ -272,7 +276,7 @@ func TestImport(t *testing.T) {
 		require.Empty(t, p.Mobile, "fields the file leaves empty are emptied")
 		require.True(t, p.HasPortrait, "images it leaves out stay")
 		require.Equal(t, 2, p.Version)
-		all, err := f.Issuer.People(ctx, f.Admin(), issuer.PersonFilter{}, "", 0)
+		all, err := f.Issuer.People(ctx, f.Admin(), issuer.PersonFilter{}, "", "", 0)
 		require.NoError(t, err)
 		require.Len(t, all, 3, "bad rows change nothing")
 
@@ -300,7 +304,7 @@ func TestImportStopsAtARowWithoutEnd(t *testing.T) {
 	f := issuertest.New(t, issuertest.Options{})
 	endless := io.MultiReader(strings.NewReader("given_name,family_name\nAda,Lace\nBo,\""), &filler{left: 1 << 40})
 	rows := 0
-	err := f.Issuer.ImportPeople(t.Context(), f.Admin(), endless, func(issuer.ImportRow) error { rows++; return nil })
+	err := f.Issuer.ImportPeople(t.Context(), f.Admin(), endless, asCSV, func(issuer.ImportRow) error { rows++; return nil })
 	codeIs(t, domain.CodeInvalid, err)
 	require.Contains(t, err.Error(), "more than 4 MiB")
 	require.Equal(t, 1, rows, "the good row before it is in")
@@ -331,19 +335,19 @@ func TestImportHeaders(t *testing.T) {
 		codeIs(t, domain.CodeInvalid, err, name)
 		require.Empty(t, rows)
 	}
-	err := f.Issuer.ImportPeople(t.Context(), operator(t, f, "reader", domain.PermPeopleRead), strings.NewReader("x"), nil)
+	err := f.Issuer.ImportPeople(t.Context(), operator(t, f, "reader", domain.PermPeopleRead), strings.NewReader("x"), asCSV, nil)
 	codeIs(t, domain.CodeForbidden, err)
 
 	full := errors.New("the client left")
 	seen := 0
-	err = f.Issuer.ImportPeople(t.Context(), f.Admin(), strings.NewReader("given_name,family_name\nA,B\nC,D\n"), func(issuer.ImportRow) error {
+	err = f.Issuer.ImportPeople(t.Context(), f.Admin(), strings.NewReader("given_name,family_name\nA,B\nC,D\n"), asCSV, func(issuer.ImportRow) error {
 		seen++
 		return full
 	})
 	require.ErrorIs(t, err, full)
 	require.Equal(t, 1, seen)
 	broken := errors.New("the file broke off")
-	err = f.Issuer.ImportPeople(t.Context(), f.Admin(), &failing{"given_name,family_name\nA,B\n", broken}, func(issuer.ImportRow) error { return nil })
+	err = f.Issuer.ImportPeople(t.Context(), f.Admin(), &failing{"given_name,family_name\nA,B\n", broken}, asCSV, func(issuer.ImportRow) error { return nil })
 	require.ErrorIs(t, err, broken)
 }
 
@@ -393,7 +397,7 @@ func TestParallelImports(t *testing.T) {
 		done := make(chan error, 2)
 		for range 2 {
 			go func() {
-				done <- f.Issuer.ImportPeople(t.Context(), f.Admin(), strings.NewReader(file.String()), func(r issuer.ImportRow) error {
+				done <- f.Issuer.ImportPeople(t.Context(), f.Admin(), strings.NewReader(file.String()), asCSV, func(r issuer.ImportRow) error {
 					if r.Result == "refused" && r.Code != domain.CodeConflict {
 						return fmt.Errorf("line %d: %s", r.Line, r.Code)
 					}
@@ -409,7 +413,7 @@ func TestParallelImports(t *testing.T) {
 				t.Fatal("an import did not end")
 			}
 		}
-		all, err := f.Issuer.People(t.Context(), f.Admin(), issuer.PersonFilter{}, "", 100)
+		all, err := f.Issuer.People(t.Context(), f.Admin(), issuer.PersonFilter{}, "", "", 100)
 		require.NoError(t, err)
 		require.Len(t, all, 30)
 	})

@@ -27,7 +27,7 @@ func (is *Issuer) CreateProfile(ctx context.Context, caller domain.Caller, key s
 		return domain.Profile{}, err
 	}
 	if !replayed {
-		options, err := is.checkProfile(in)
+		options, err := is.checkProfile(ctx, in)
 		if err != nil {
 			return domain.Profile{}, err
 		}
@@ -60,7 +60,7 @@ func (is *Issuer) ChangeProfile(ctx context.Context, caller domain.Caller, id st
 		return domain.Profile{}, err
 	}
 	in.Name = old.Name
-	options, err := is.checkProfile(in)
+	options, err := is.checkProfile(ctx, in)
 	if err != nil {
 		return domain.Profile{}, err
 	}
@@ -90,28 +90,65 @@ func (is *Issuer) profileEntry(caller domain.Caller, action string, p domain.Pro
 	return e
 }
 
-// checkProfile fills defaults and reports every rule the profile breaks.
-func (is *Issuer) checkProfile(in SaveProfile) (domain.ProfileOptions, error) {
+// checkProfile fills defaults and reports every rule the profile breaks: with the code of the one kind of problem, or CodeInvalid where there are
+// several.
+func (is *Issuer) checkProfile(ctx context.Context, in SaveProfile) (domain.ProfileOptions, error) {
 	o := in.Options
 	o.Defaults()
 	problems := domain.CheckProfile(in.Name, o)
 	checkNote(&problems, "comment", in.Comment, maxNote)
-	if err := problems.Err(domain.CodeInvalid, "the profile breaks a rule"); err != nil {
+	is.chooseMDM(&problems, &o.MDM)
+	if err := is.checkRoles(ctx, &problems, o); err != nil {
 		return o, err
 	}
-	if _, ok := is.Formats.Get(o.Format); !ok {
-		return o, unknownFormat()
+	var others []*domain.Error
+	if _, ok := is.Formats.Get(o.Format); !ok && o.Format != "" {
+		others = append(others, domain.UnknownFormat())
 	}
 	if most := is.authority.maxLifetimeDays(); o.LifetimeDays > most {
-		return o, &domain.Error{Code: domain.CodeLifetimeBeyondSigner, Message: "no document signer certificate lasts that long",
-			Fields: []domain.FieldError{{Field: "lifetime_days", Problem: fmt.Sprintf("must be at most %d", most)}}}
+		others = append(others, &domain.Error{Code: domain.CodeLifetimeBeyondSigner, Message: "no document signer certificate lasts that long",
+			Fields: []domain.FieldError{{Field: "lifetime_days", Problem: fmt.Sprintf("must be at most %d", most)}}})
 	}
-	return o, nil
+	if len(problems) == 0 && len(others) == 1 {
+		return o, others[0]
+	}
+	for _, other := range others {
+		problems = append(problems, other.Fields...)
+	}
+	return o, problems.Err(domain.CodeInvalid, "the profile breaks a rule")
 }
 
-func unknownFormat() error {
-	return &domain.Error{Code: domain.CodeUnknownFormat, Message: "the document format is not installed",
-		Fields: []domain.FieldError{{Field: "format", Problem: "names no installed document format"}}}
+// chooseMDM writes the system that the rule means into it, so that the rule means the same when another one is configured beside it.
+func (is *Issuer) chooseMDM(problems *domain.Problems, rule *domain.MDMRule) {
+	if len(rule.Check()) > 0 || rule.Restriction == domain.MDMUnrestricted {
+		return
+	}
+	if is.MDM == nil {
+		problems.Add("mdm.restriction", "needs a device management, and none is configured")
+		return
+	}
+	system, err := is.MDM.Choose(rule.System)
+	if err != nil {
+		problems.Add("mdm.system", "must be the name of a configured MDM")
+		return
+	}
+	rule.System = system
+}
+
+// checkRoles reports role ids that name no role.
+func (is *Issuer) checkRoles(ctx context.Context, problems *domain.Problems, o domain.ProfileOptions) error {
+	for _, set := range o.RoleSets() {
+		for i, id := range set.Roles {
+			_, err := is.Store.Role(ctx, id)
+			switch {
+			case errors.Is(err, store.ErrNotFound):
+				problems.Add(fmt.Sprintf("%s[%d]", set.Name, i), "names no role")
+			case err != nil:
+				return fmt.Errorf("load role: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // Profile reads the current version.

@@ -10,12 +10,13 @@ import (
 const (
 	startGrace      = 10 * time.Second // how long a fresh request may take to start by itself
 	unsentGrace     = 30 * time.Minute // longer than the longest pause between two tries of a message
+	silenceGrace    = 5 * time.Minute  // longer than a page of a batch is silent while it is worked on
 	startsAtOnce    = 500
 	housekeepingGap = time.Hour
 )
 
-// Reconcile starts the workflows of requests and cancellations that should be running: received while the engine was down, or past a deadline that
-// nobody kept. start is for those of requests. Once in an hour it also keeps house. It gives the number of workflows started.
+// Reconcile starts the workflows of requests, cancellations and batches that should be running: received while the engine was down, past a deadline
+// that nobody kept, or without a sign of life. start is for those of requests. Once in an hour it also keeps house. It gives the number of workflows started.
 func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context, requestID string) error) (int, error) {
 	before := is.Now().Add(-startGrace)
 	requests, err := is.Store.RequestsToStart(ctx, before, is.Now().Add(-unsentGrace), startsAtOnce)
@@ -34,6 +35,16 @@ func (is *Issuer) Reconcile(ctx context.Context, start func(ctx context.Context,
 	started := len(requests)
 	for _, id := range cancellations {
 		if err := is.Engine.StartCancellation(ctx, id); err != nil {
+			return started, err
+		}
+		started++
+	}
+	batches, err := is.Store.BatchesToStart(ctx, before, is.Now().Add(-silenceGrace), startsAtOnce)
+	if err != nil {
+		return started, fmt.Errorf("find batches to start: %w", err)
+	}
+	for _, id := range batches {
+		if err := is.Engine.StartBatch(ctx, id); err != nil {
 			return started, err
 		}
 		started++

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -20,10 +21,12 @@ type NewRequest struct {
 
 // Preview tells what a request would do, before anything is created (C1).
 type Preview struct {
-	NeedsApproval bool
-	Deliveries    []PreviewDelivery
-	ValidUntil    domain.Date
-	Problems      []domain.FieldError // why the request would be refused; empty = it would be accepted
+	NeedsApproval     bool
+	Approvers         int  // how many accounts could decide on it now; 0 when none has to
+	NeedsDataApproval bool // the document cannot be collected before the person's data are approved
+	Deliveries        []PreviewDelivery
+	ValidUntil        domain.Date
+	Problems          []PreviewProblem // why the request would be refused; empty = it would be accepted
 }
 
 // PreviewDelivery is one message that would be sent, and where; the address is masked.
@@ -33,12 +36,11 @@ type PreviewDelivery struct {
 	To      string
 }
 
-// eligible is everything a request's rules look at.
-type eligible struct {
-	person   domain.Person
-	profile  domain.Profile
-	settings domain.Settings
-	expiry   domain.Date
+// PreviewProblem is one thing that is in the way of a request.
+type PreviewProblem struct {
+	Code    domain.Code
+	Field   string
+	Problem string
 }
 
 // CreateRequest accepts a request (C1, C2). Once it is accepted it is never lost: if the engine is down, the reconciler starts it later.
@@ -51,23 +53,7 @@ func (is *Issuer) CreateRequest(ctx context.Context, caller domain.Caller, key s
 		return domain.Request{}, err
 	}
 	if !replayed {
-		el, err := is.loadEligible(ctx, in)
-		if err != nil {
-			return domain.Request{}, err
-		}
-		if err := is.checkEligible(ctx, el); err != nil {
-			return domain.Request{}, err
-		}
-		now := is.Now()
-		r := domain.Request{ID: newID(), PersonID: in.PersonID, ProfileID: in.ProfileID, Channel: channelOf(caller, in.PersonID),
-			RequestedBy: caller.AccountID, State: domain.RequestReceived, ExpiryDate: in.ExpiryDate, CreatedAt: now, UpdatedAt: now}
-		id, _, err = is.create(ctx, caller, "request.create", key, in, r.ID, func(tx *store.Tx) error {
-			if err := tx.InsertRequest(ctx, r); err != nil {
-				return fmt.Errorf("insert request: %w", err)
-			}
-			return tx.AppendAudit(ctx, is.transition(caller, "request.create", r, ""))
-		})
-		if err != nil {
+		if id, err = is.acceptRequest(ctx, caller, key, in); err != nil {
 			return domain.Request{}, err
 		}
 		failpoint.Hit("request.committed")
@@ -80,34 +66,98 @@ func (is *Issuer) CreateRequest(ctx context.Context, caller domain.Caller, key s
 	return r, found(err, "request")
 }
 
-// PreviewRequest checks a request and tells what would be sent where.
+// acceptRequest stores a request that the rules allow and gives its id.
+func (is *Issuer) acceptRequest(ctx context.Context, caller domain.Caller, key string, in NewRequest) (string, error) {
+	const act = "request.create"
+	r, err := is.prepareRequest(ctx, caller, in)
+	if err != nil {
+		// A call with the same key may just have been accepted, and its request be the one in the way.
+		if id, replayed, replayErr := is.replay(ctx, caller, act, key, in); replayErr == nil && replayed {
+			return id, nil
+		}
+		return "", err
+	}
+	id, _, err := is.create(ctx, caller, act, key, in, r.ID, func(tx *store.Tx) error {
+		e, err := is.insertRequest(ctx, tx, caller, r)
+		if err != nil {
+			return err
+		}
+		return tx.AppendAudit(ctx, e)
+	})
+	return id, err
+}
+
+// prepareRequest holds a new request to the rules and gives it as it is to be stored.
+func (is *Issuer) prepareRequest(ctx context.Context, caller domain.Caller, in NewRequest) (domain.Request, error) {
+	f, err := is.requestFacts(ctx, caller, in)
+	if err != nil {
+		return domain.Request{}, err
+	}
+	if err := f.Judge().Err(); err != nil {
+		return domain.Request{}, err
+	}
+	return domain.Request{ID: newID(), PersonID: in.PersonID, ProfileID: in.ProfileID, Channel: f.Channel, RequestedBy: caller.AccountID,
+		State: domain.RequestReceived, ExpiryDate: in.ExpiryDate, BlockGroup: f.Profile.BlockGroup(),
+		Blocking: f.Profile.Options.BlockMultipleRequests, CreatedAt: f.Now, UpdatedAt: f.Now}, nil
+}
+
+// requestFacts loads what the rules of a new request look at. Whoever may request for a person may see the person's requests, so a refusal may name
+// the one that is in the way.
+func (is *Issuer) requestFacts(ctx context.Context, caller domain.Caller, in NewRequest) (domain.Facts, error) {
+	f, err := is.facts(ctx, domain.AtRequest, in)
+	if err != nil {
+		return f, err
+	}
+	f.Channel, f.ActorRoles = channelOf(caller, in.PersonID), caller.Roles
+	f.OnScreen = f.Channel == domain.RequestByHolder && caller.Has(domain.PermCollect)
+	f.OpenRequests, err = openRequests(ctx, is.Store.Queries, f.Profile, in.PersonID)
+	return f, err
+}
+
+// insertRequest is the part in the transaction of a request that the rules allow; it gives the entry for the audit.
+func (is *Issuer) insertRequest(ctx context.Context, tx *store.Tx, caller domain.Caller, r domain.Request) (domain.AuditEntry, error) {
+	if r.MeetsOthers() {
+		if err := holdBlock(ctx, tx, r); err != nil {
+			return domain.AuditEntry{}, err
+		}
+	}
+	err := tx.InsertRequest(ctx, r)
+	if errors.Is(err, store.ErrExists) {
+		return domain.AuditEntry{}, domain.RequestOpen()
+	}
+	if err != nil {
+		return domain.AuditEntry{}, fmt.Errorf("insert request: %w", err)
+	}
+	return is.transition(caller, "request.create", r, ""), nil
+}
+
+// PreviewRequest checks a request and tells what would be sent where, who would be asked, and everything that is in the way.
 func (is *Issuer) PreviewRequest(ctx context.Context, caller domain.Caller, in NewRequest) (Preview, error) {
 	if err := is.mayRequest(ctx, caller, "person", in.PersonID); err != nil {
 		return Preview{}, err
 	}
-	el, err := is.loadEligible(ctx, in)
+	f, err := is.requestFacts(ctx, caller, in)
 	if err != nil {
 		return Preview{}, err
 	}
-	out := Preview{NeedsApproval: el.profile.Options.ValidateIssuance}
-	for _, d := range el.profile.Options.NotificationScheme.Deliveries() {
-		to := mask(el.person.Email)
-		if d.Channel == domain.ChannelSMS {
-			to = mask(el.person.Mobile)
-		}
-		out.Deliveries = append(out.Deliveries, PreviewDelivery{Channel: d.Channel, Kind: d.Kind, To: to})
-	}
-	if until, err := is.validUntil(ctx, el); err == nil {
-		out.ValidUntil = domain.DateOf(until)
-	}
-	if err := is.checkEligible(ctx, el); err != nil {
-		refused, ok := asDomain(err)
-		if !ok {
+	verdict := f.Judge()
+	out := Preview{NeedsApproval: f.Profile.Options.ValidateIssuance, NeedsDataApproval: f.NeedsDataApproval()}
+	if out.NeedsApproval {
+		approvers, err := is.approvers(ctx, f.Person, f.Profile, caller.AccountID)
+		if err != nil {
 			return Preview{}, err
 		}
-		out.Problems = refused.Fields
-		if len(out.Problems) == 0 {
-			out.Problems = []domain.FieldError{{Field: string(refused.Code), Problem: refused.Message}}
+		out.Approvers = len(approvers)
+	}
+	for _, d := range f.Deliveries() {
+		out.Deliveries = append(out.Deliveries, PreviewDelivery{Channel: d.Channel, Kind: d.Kind, To: mask(addressOf(f.Person, d.Channel))})
+	}
+	if !verdict.ValidUntil.IsZero() {
+		out.ValidUntil = domain.DateOf(verdict.ValidUntil)
+	}
+	for _, refused := range verdict.Refusals {
+		for _, finding := range refused.Findings() {
+			out.Problems = append(out.Problems, PreviewProblem{Code: refused.Code, Field: finding.Field, Problem: finding.Problem})
 		}
 	}
 	return out, nil
@@ -143,84 +193,17 @@ func channelOf(caller domain.Caller, personID string) domain.RequestChannel {
 	return domain.RequestByOperator
 }
 
-func (is *Issuer) loadEligible(ctx context.Context, in NewRequest) (eligible, error) {
-	el := eligible{expiry: in.ExpiryDate}
-	var err error
-	if _, err := domain.ParseDate(string(in.ExpiryDate)); err != nil {
-		return el, invalid("expiry_date", "must be a day as YYYY-MM-DD")
-	}
-	if el.person, err = is.Store.Person(ctx, in.PersonID); err != nil {
-		return el, found(err, "person")
-	}
-	if el.profile, err = is.loadProfile(ctx, in.ProfileID); err != nil {
-		return el, err
-	}
-	el.settings, err = loadSettings(ctx, is.Store.Queries)
-	return el, err
-}
-
-// checkEligible holds the rules of a request, checked when it is made and again when it is approved.
-func (is *Issuer) checkEligible(ctx context.Context, el eligible) error {
-	if el.person.Status != domain.PersonActive {
-		return domain.Errorf(domain.CodePersonInactive, "only an active person can receive a document")
-	}
-	if err := checkContact(el); err != nil {
-		return err
-	}
-	f, ok := is.Formats.Get(el.profile.Options.Format)
-	if !ok {
-		return unknownFormat()
-	}
-	if err := f.Check(el.person); err != nil {
-		return err
-	}
-	_, err := is.validUntil(ctx, el)
-	return err
-}
-
-// checkContact: only the contact data that the chosen delivery needs is required, and its channels must be on.
-func checkContact(el eligible) error {
-	var missing, off domain.Problems
-	seen := map[domain.Channel]bool{}
-	for _, d := range el.profile.Options.NotificationScheme.Deliveries() {
-		if seen[d.Channel] {
-			continue
-		}
-		seen[d.Channel] = true
-		switch d.Channel {
-		case domain.ChannelEmail:
-			if el.person.Email == "" {
-				missing.Add("email", "is needed by the profile's notification scheme")
-			}
-			if !el.settings.EmailEnabled {
-				off.Add("email_enabled", "is off, and the profile's notification scheme needs e-mail")
-			}
-		case domain.ChannelSMS:
-			if el.person.Mobile == "" {
-				missing.Add("mobile", "is needed by the profile's notification scheme")
-			}
-			if !el.settings.SMSEnabled {
-				off.Add("sms_enabled", "is off, and the profile's notification scheme needs SMS")
-			}
-		}
-	}
-	if err := off.Err(domain.CodeChannelOff, "a channel is switched off"); err != nil {
-		return err
-	}
-	return missing.Err(domain.CodeMissingContact, "contact data is missing")
-}
-
 // Request reads one request.
 func (is *Issuer) Request(ctx context.Context, caller domain.Caller, id string) (domain.Request, error) {
 	return is.visibleRequest(ctx, caller, id)
 }
 
-// seesRequests gives whose requests the caller may see: of those they may request or approve for, and their own.
+// seesRequests gives whose requests the caller may see: of those they may request, approve or update for, and their own.
 func seesRequests(caller domain.Caller) (domain.Within, error) {
-	if !caller.Has(domain.PermRequest) && !caller.Has(domain.PermApprove) && !caller.Has(domain.PermRequestSelf) {
-		return domain.Within{}, caller.Need(domain.PermRequest)
+	if err := needAny(caller, domain.PermRequest, domain.PermApprove, domain.PermUpdate, domain.PermRequestSelf); err != nil {
+		return domain.Within{}, err
 	}
-	w := caller.Within(domain.PermRequest, domain.PermApprove)
+	w := caller.Within(domain.PermRequest, domain.PermApprove, domain.PermUpdate)
 	if w.Nobody() && caller.Has(domain.PermRequestSelf) {
 		w.PersonID = caller.PersonID
 	}
@@ -252,13 +235,17 @@ func (is *Issuer) Requests(ctx context.Context, caller domain.Caller, want store
 	return is.listRequests(ctx, want, after, limit)
 }
 
-// Reviews lists what waits for this approver: in scope, not asked for by and not for themself (C3).
+// Reviews lists what waits for this approver: in scope, of profiles for one of their roles, not asked for by and not for themself (C3).
 func (is *Issuer) Reviews(ctx context.Context, caller domain.Caller, after string, limit int) ([]domain.Request, error) {
 	if err := caller.Need(domain.PermApprove); err != nil {
 		return nil, err
 	}
+	notMine, err := is.notMyProfiles(ctx, caller.Roles)
+	if err != nil {
+		return nil, err
+	}
 	return is.listRequests(ctx, store.RequestFilter{Within: caller.Within(domain.PermApprove), State: domain.RequestAwaitingApproval,
-		NotRequestedBy: caller.AccountID, NotForPerson: caller.PersonID}, after, limit)
+		NotRequestedBy: caller.AccountID, NotForPerson: caller.PersonID, NotOfProfiles: notMine}, after, limit)
 }
 
 func (is *Issuer) listRequests(ctx context.Context, want store.RequestFilter, after string, limit int) ([]domain.Request, error) {

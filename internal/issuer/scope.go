@@ -2,11 +2,9 @@ package issuer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/mdocket/mdocket/internal/domain"
-	"github.com/mdocket/mdocket/internal/store"
 )
 
 // needFor refuses a caller without the permission; things of people whom the permission does not reach look as if they did not exist.
@@ -57,44 +55,4 @@ func needAll(caller domain.Caller, p domain.Permission) error {
 		return domain.Errorf(domain.CodeForbidden, "the permission %s is missing in scope all", p).With("permission", string(p))
 	}
 	return nil
-}
-
-// needGroup refuses a caller whose permission does not reach the people of the group; empty = people without a group. Groups out of reach look as
-// if they did not exist.
-func (is *Issuer) needGroup(ctx context.Context, caller domain.Caller, p domain.Permission, groupID string) error {
-	if err := caller.Need(p); err != nil {
-		return err
-	}
-	w := caller.Within(p)
-	switch {
-	case w.All:
-		if groupID == "" {
-			return nil
-		}
-		_, err := is.Store.Group(ctx, groupID)
-		if errors.Is(err, store.ErrNotFound) {
-			return invalid("group", "names no group")
-		}
-		if err != nil {
-			return fmt.Errorf("load group: %w", err)
-		}
-		return nil
-	case w.GroupID == "":
-		return domain.Errorf(domain.CodeForbidden, "the permission %s reaches no group", p).With("permission", string(p))
-	case groupID == w.GroupID:
-		return nil
-	case groupID == "":
-		return invalid("group", "is required: the permission reaches one part of the groups only")
-	case w.Below:
-		below, err := is.Store.GroupsBelow(ctx, w.GroupID)
-		if err != nil {
-			return fmt.Errorf("load groups: %w", err)
-		}
-		for _, g := range below {
-			if g.ID == groupID {
-				return nil
-			}
-		}
-	}
-	return invalid("group", "names no group")
 }

@@ -1,10 +1,12 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/mdocket/mdocket/internal/domain"
@@ -21,22 +23,43 @@ func (is *Issuer) Settings(ctx context.Context, caller domain.Caller) (domain.Se
 	return loadSettings(ctx, is.Store.Queries)
 }
 
-// ChangeSettings replaces all settings at once, so that no combination is ever half in force.
+// ChangeSettings replaces all settings at once, so that no combination is ever half in force. s.Version is the version the caller read; CodeConflict
+// when they were changed since.
 func (is *Issuer) ChangeSettings(ctx context.Context, caller domain.Caller, s domain.Settings) (domain.Settings, error) {
 	if err := needAll(caller, domain.PermSettings); err != nil {
 		return domain.Settings{}, err
 	}
-	if err := s.Check().Err(domain.CodeInvalid, "the settings break a rule"); err != nil {
+	problems := s.Check()
+	is.checkAddresses(&problems, s)
+	if s.SelfServiceRole != "" {
+		_, err := is.Store.Role(ctx, s.SelfServiceRole)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			problems.Add("self_service_role", "names no role")
+		case err != nil:
+			return domain.Settings{}, fmt.Errorf("load role: %w", err)
+		}
+	}
+	if err := problems.Err(domain.CodeInvalid, "the settings break a rule"); err != nil {
 		return domain.Settings{}, err
 	}
+	read := s.Version
+	s.Version++
 	form, err := json.Marshal(s)
 	if err != nil {
 		return domain.Settings{}, fmt.Errorf("write settings: %w", err)
 	}
 	err = is.Store.Tx(ctx, func(tx *store.Tx) error {
+		if err := tx.HoldAudit(ctx); err != nil { // one change at a time: each reads what the one before has written
+			return fmt.Errorf("wait for other changes: %w", err)
+		}
 		old, err := loadSettings(ctx, tx.Queries)
 		if err != nil {
 			return err
+		}
+		if old.Version != read {
+			return domain.Errorf(domain.CodeConflict, "the settings were changed meanwhile; read them again").
+				With("version", strconv.Itoa(old.Version))
 		}
 		if err := tx.PutSetting(ctx, settingsRow, string(form), caller.AccountID, is.Now()); err != nil {
 			return fmt.Errorf("store settings: %w", err)
@@ -48,7 +71,33 @@ func (is *Issuer) ChangeSettings(ctx context.Context, caller domain.Caller, s do
 		}
 		return tx.AppendAudit(ctx, e)
 	})
-	return s, err
+	if err != nil {
+		return domain.Settings{}, err
+	}
+	return s, nil
+}
+
+// checkAddresses holds addresses to https where the server's own is.
+func (is *Issuer) checkAddresses(problems *domain.Problems, s domain.Settings) {
+	const plain = "http://"
+	if strings.HasPrefix(is.cfg.BaseURL, plain) {
+		return
+	}
+	for _, address := range []struct{ field, value string }{{"public_base_url", s.PublicBaseURL}, {"qr_base_url", s.QRBaseURL}} {
+		if strings.HasPrefix(address.value, plain) {
+			problems.Add(address.field, "must be https, as the server's own address is")
+		}
+	}
+}
+
+// publicBaseURL gives where links in messages and on pages lead: as the settings say, else as the server is configured.
+func (is *Issuer) publicBaseURL(s domain.Settings) string {
+	return cmp.Or(s.PublicBaseURL, is.cfg.BaseURL)
+}
+
+// qrBaseURL gives where links in QR codes lead.
+func (is *Issuer) qrBaseURL(s domain.Settings) string {
+	return cmp.Or(s.QRBaseURL, is.cfg.QRBaseURL, is.publicBaseURL(s))
 }
 
 // loadSettings reads what is stored over the defaults, so that a setting that came with a newer version has its default.

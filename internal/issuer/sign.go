@@ -28,7 +28,7 @@ const seedSize = 32
 type work struct {
 	act      store.Act
 	request  domain.Request
-	el       eligible
+	facts    domain.Facts
 	format   *format.Format
 	keys     []*ecdsa.PublicKey
 	document domain.Document
@@ -39,32 +39,49 @@ type work struct {
 // Sign carries out a collect act (H5): prepare and check → record the intent → sign → store, where the first stored result wins → the document is
 // active. It may be called any number of times, in several processes at once: a request ends with one document, and every status index that was
 // taken for an attempt that lost is invalid.
+//
+// What the rules refuse is kept with the request and is the error, unless it ended the request (C4): then the snapshot says so.
 func (is *Issuer) Sign(ctx context.Context, ref messages.ActRef) (messages.Snapshot, error) {
-	started := is.Now()
 	w, done, err := is.prepare(ctx, ref)
+	switch {
+	case err == nil && done:
+		return is.reload(ctx, w.request.ID)
+	case err == nil:
+		err = is.sign(ctx, w)
+	}
+	refused, ok := asDomain(err)
+	switch {
+	case ok && refused.Code.RefusesCollection():
+		return is.refuseCollection(ctx, w.request, refused)
+	case ok && refused.Code == domain.CodeWrongState && w.request.Kind() == domain.RequestUpdate:
+		return is.refuseUpdate(ctx, w.request, refused)
+	}
 	if err != nil {
 		return messages.Snapshot{}, err
 	}
-	if done {
-		return is.reload(ctx, w.request.ID)
-	}
+	return messages.Snapshot{State: domain.RequestIssued, Generation: w.request.Generation}, nil
+}
+
+// sign is what Sign does for a collection that was prepared.
+func (is *Issuer) sign(ctx context.Context, w work) error {
+	started := is.Now()
 	if err := is.recordIntent(ctx, &w); err != nil {
-		return messages.Snapshot{}, err
+		return err
 	}
 	failpoint.Hit("sign.intent")
 	signed, err := is.signCopies(ctx, w)
 	defer giveBack(signed)
 	if err != nil {
-		return messages.Snapshot{}, err
+		return err
 	}
 	failpoint.Hit("sign.signed")
 	if err := is.storeSigned(ctx, w, signed); err != nil {
-		return messages.Snapshot{}, err
+		return err
 	}
 	failpoint.Hit("sign.stored")
 	is.Metrics.DocumentIssued(w.document.DocType)
 	is.Metrics.Signed(is.Now().Sub(started))
-	return messages.Snapshot{State: domain.RequestIssued, Generation: w.request.Generation}, nil
+	return nil
 }
 
 // prepare loads and checks. done means that the document is issued to these keys already.
@@ -106,43 +123,31 @@ func (is *Issuer) prepare(ctx context.Context, ref messages.ActRef) (w work, don
 	if w.act.Params.Generation != w.request.Generation {
 		return w, false, domain.Errorf(domain.CodeOfferInvalid, "a newer link and code were sent")
 	}
-	w.el, err = is.loadEligible(ctx, NewRequest{PersonID: w.request.PersonID, ProfileID: w.request.ProfileID, ExpiryDate: w.request.ExpiryDate})
+	if err := is.checkReplaced(ctx, is.Store.Queries, w.request); err != nil {
+		return w, false, err
+	}
+	w.facts, err = is.facts(ctx, domain.AtCollection,
+		NewRequest{PersonID: w.request.PersonID, ProfileID: w.request.ProfileID, ExpiryDate: w.request.ExpiryDate})
 	if err != nil {
 		return w, false, err
 	}
-	if w.el.person.Status != domain.PersonActive {
-		return w, false, domain.Errorf(domain.CodePersonInactive, "only an active person can receive a document")
-	}
-	var ok bool
-	if w.format, ok = is.Formats.Get(w.el.profile.Options.Format); !ok {
-		return w, false, unknownFormat()
-	}
-	if err := w.format.Check(w.el.person); err != nil {
+	w.facts.Channel = w.request.Channel
+	verdict := w.facts.Judge()
+	if err := verdict.Err(); err != nil {
 		return w, false, err
 	}
-	until, err := is.validUntil(ctx, w.el)
-	if err != nil {
-		return w, false, err
-	}
+	until, profile := verdict.ValidUntil, w.facts.Profile
+	w.format, _ = is.Formats.Get(profile.Options.Format) // known, the rules say
 	if w.signer, err = is.authority.documentSigner(ctx, is, until); err != nil {
 		return w, false, err
 	}
-	now := is.Now().UTC().Truncate(time.Second)
-	w.document = domain.Document{ID: newID(), RequestID: w.request.ID, ActID: w.act.ID, PersonID: w.el.person.ID, ProfileID: w.el.profile.ID,
-		ProfileVersion: w.el.profile.Version, FormatID: w.format.ID, FormatVersion: w.format.Version, DocType: w.format.DocType,
-		Platform: w.act.Params.Platform, State: domain.DocumentPrepared, CredentialGroup: w.el.profile.Options.CredentialGroup,
-		SignerID: w.signer.id, SignedAt: now, ValidFrom: now, ValidUntil: until, Copies: len(w.keys), CreatedAt: now, UpdatedAt: now}
+	now := w.facts.Now.UTC().Truncate(time.Second)
+	w.document = domain.Document{ID: newID(), RequestID: w.request.ID, ActID: w.act.ID, PersonID: w.facts.Person.ID, ProfileID: profile.ID,
+		ProfileVersion: profile.Version, FormatID: w.format.ID, FormatVersion: w.format.Version, DocType: w.format.DocType,
+		Platform: w.act.Params.Platform, State: domain.DocumentPrepared, CredentialGroup: profile.Options.CredentialGroup,
+		ExclusiveGroup: profile.Options.ExclusiveGroup, SignerID: w.signer.id, SignedAt: now, ValidFrom: now, ValidUntil: until,
+		Copies: len(w.keys), CreatedAt: now, UpdatedAt: now}
 	return w, false, nil
-}
-
-// validUntil applies the rules of the lifetime (B3) to a document that starts now.
-func (is *Issuer) validUntil(ctx context.Context, el eligible) (time.Time, error) {
-	latest, usual, err := is.authority.limits(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return domain.Lifetime{Days: el.profile.Options.LifetimeDays, RequestedDate: el.expiry, PersonMax: el.person.MaxExpiry,
-		SignerLimit: latest, DefaultLimit: usual}.ValidUntil(is.Now())
 }
 
 // recordIntent writes down what is about to be signed: document, serial number, keys, seeds and status indices. An earlier intent of the request
@@ -211,13 +216,12 @@ func (is *Issuer) recordIntent(ctx context.Context, w *work) error {
 
 // reserve gives every copy a seed and a random place in a status list that nobody ever had.
 func (is *Issuer) reserve(ctx context.Context, tx *store.Tx, documentID string, bits int, copies []domain.Copy) error {
-	list, err := tx.ReserveStatus(ctx, bits, len(copies))
+	list, err := tx.ReserveStatus(ctx, bits, is.cfg.StatusEntries, len(copies))
 	if errors.Is(err, store.ErrNotFound) {
-		fresh := store.StatusList{ID: newID(), Bits: bits, Capacity: is.cfg.StatusEntries}
-		if err := tx.InsertStatusList(ctx, fresh, is.Now()); err != nil {
-			return fmt.Errorf("open status list: %w", err)
+		if err := is.openStatusList(ctx, tx, bits); err != nil {
+			return err
 		}
-		list, err = tx.ReserveStatus(ctx, bits, len(copies))
+		list, err = tx.ReserveStatus(ctx, bits, is.cfg.StatusEntries, len(copies))
 	}
 	if err != nil {
 		return fmt.Errorf("reserve status indices: %w", err)
@@ -260,11 +264,11 @@ func takeIndex(ctx context.Context, tx *store.Tx, list store.StatusList, documen
 // signCopies builds and signs one mdoc for each key. Salts and digest ids are drawn from the copy's seed, so a repetition after a crash signs the
 // same content.
 func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
-	images, err := is.Store.Images(ctx, w.el.person.ID)
+	images, err := is.Store.Images(ctx, w.facts.Person.ID)
 	if err != nil {
 		return nil, fmt.Errorf("load images: %w", err)
 	}
-	spaces, err := w.format.Build(format.Input{Person: w.el.person, Images: images, Serial: w.document.Serial, ValidFrom: w.document.ValidFrom,
+	spaces, err := w.format.Build(format.Input{Person: w.facts.Person, Images: images, Serial: w.document.Serial, ValidFrom: w.document.ValidFrom,
 		ValidUntil: w.document.ValidUntil, Signed: w.document.SignedAt})
 	if err != nil {
 		return nil, err
@@ -301,7 +305,7 @@ func checkJurisdiction(spaces []mdoc.NameSpace, signer *x509.Certificate) error 
 	for _, ns := range spaces {
 		for _, e := range ns.Elements {
 			if e.Identifier == "issuing_jurisdiction" && e.Value != signer.Subject.Province[0] {
-				return &domain.Error{Code: domain.CodeInvalid, Message: "the document does not fit its signer", Fields: []domain.FieldError{
+				return &domain.Error{Code: domain.CodeMissingData, Message: "the document does not fit its signer", Fields: []domain.FieldError{
 					{Field: "issuing_jurisdiction", Problem: "must be the state or province of the document signer certificate"}}}
 			}
 		}
@@ -328,6 +332,13 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 		if err := tx.HoldPerson(ctx, w.document.PersonID); err != nil {
 			return fmt.Errorf("hold person: %w", err)
 		}
+		others, err := is.checkHeld(ctx, tx, w)
+		if err != nil {
+			return err
+		}
+		if err := is.holdReplaced(ctx, tx, w.request); err != nil {
+			return err
+		}
 		next, err := tx.HoldRequest(ctx, w.request.ID, w.request.State, w.request.Generation)
 		if err != nil {
 			return fmt.Errorf("hold request: %w", err)
@@ -340,21 +351,21 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 				return fmt.Errorf("store document: %w", err)
 			}
 		}
-		next.State, next.DocumentID, next.UpdatedAt = domain.RequestIssued, w.document.ID, now
+		next.State, next.DocumentID, next.FailureCode, next.UpdatedAt = domain.RequestIssued, w.document.ID, "", now
 		if err := tx.MoveRequest(ctx, next, w.request.State, w.request.Generation); err != nil {
 			return fmt.Errorf("end request: %w", err)
 		}
 		if err := tx.ReplaceMessages(ctx, next.ID, now); err != nil {
 			return fmt.Errorf("drop messages: %w", err)
 		}
-		if err := is.queueOutcome(ctx, tx, next, w.el.profile, w.el.person); err != nil {
+		if err := is.queueOutcome(ctx, tx, next, w.facts.Profile, w.facts.Person); err != nil {
 			return err
 		}
 		if err := tx.MarkActApplied(ctx, w.act.ID); err != nil {
 			return fmt.Errorf("mark act: %w", err)
 		}
 		entries := []domain.AuditEntry{is.transition(wallet(), "request.issue", next, w.request.State)}
-		replaced, err := is.supersede(ctx, tx, w)
+		replaced, err := is.supersede(ctx, tx, w, others)
 		if err != nil {
 			return err
 		}
@@ -367,18 +378,31 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 	return err
 }
 
-// supersede applies on_reissue and issue_over_existing to the person's other live documents.
-func (is *Issuer) supersede(ctx context.Context, tx *store.Tx, w work) ([]domain.AuditEntry, error) {
-	o := w.el.profile.Options
-	others, err := tx.LiveDocuments(ctx, w.document.PersonID)
+// checkHeld looks once more, with the person locked, at what could have changed since the rules were asked: the person, which makes the whole
+// collection worth another try, and the documents they hold (B5). It gives those documents.
+func (is *Issuer) checkHeld(ctx context.Context, tx *store.Tx, w work) ([]domain.Document, error) {
+	person, err := tx.Person(ctx, w.document.PersonID)
 	if err != nil {
+		return nil, fmt.Errorf("load person: %w", err)
+	}
+	if person.Version != w.facts.Person.Version {
+		return nil, fmt.Errorf("check person: %w", store.ErrChanged)
+	}
+	f := w.facts
+	if f.Documents, err = tx.LiveDocuments(ctx, w.document.PersonID); err != nil {
 		return nil, fmt.Errorf("load documents: %w", err)
 	}
+	return f.Documents, f.Judge().Err()
+}
+
+// supersede applies on_reissue and issue_over_existing to the person's other live documents. An update replaces its own document and no other.
+func (is *Issuer) supersede(ctx context.Context, tx *store.Tx, w work, others []domain.Document) ([]domain.AuditEntry, error) {
+	if w.request.Kind() == domain.RequestUpdate {
+		return is.replace(ctx, tx, w)
+	}
+	o := w.facts.Profile.Options
 	var entries []domain.AuditEntry
 	for _, d := range others {
-		if d.ID == w.document.ID {
-			continue
-		}
 		to := d.State
 		switch sameGroup := o.CredentialGroup != "" && d.CredentialGroup == o.CredentialGroup; {
 		case o.IssueOverExisting && d.ProfileID == w.document.ProfileID:

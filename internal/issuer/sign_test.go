@@ -386,7 +386,6 @@ func TestCollectionChecksAgain(t *testing.T) {
 		}{
 			"inactive":     {func(p *domain.Person) { p.Status = domain.PersonInactive }, domain.CodePersonInactive},
 			"data missing": {func(p *domain.Person) { delete(p.Attributes, "issuing_country") }, domain.CodeMissingData},
-			"lifetime":     {func(p *domain.Person) { p.MaxExpiry = "2020-01-01" }, domain.CodeLifetimeOver},
 		} {
 			person := f.Person(t)
 			r := newRequest(t, f, person, profile)
@@ -400,6 +399,7 @@ func TestCollectionChecksAgain(t *testing.T) {
 			codeIs(t, c.code, err, name)
 			require.Equal(t, before, lists())
 			require.Equal(t, domain.RequestAwaitingCollection, reload(t, f, r.ID).State)
+			require.Equal(t, c.code, reload(t, f, r.ID).FailureCode)
 
 			// Mended, the same token serves.
 			person = issuertest.NewPerson()
@@ -408,6 +408,7 @@ func TestCollectionChecksAgain(t *testing.T) {
 			require.NoError(t, err)
 			_, err = collect(ctx, f, profile, token, walletKeys(t, f, 1))
 			require.NoError(t, err, name)
+			require.Empty(t, reload(t, f, r.ID).FailureCode)
 		}
 	})
 }

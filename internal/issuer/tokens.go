@@ -88,8 +88,8 @@ func (is *Issuer) code(r domain.Request) string {
 	return domain.AuthenticationCode(is.codeKey, r.ID, r.Generation, r.CodeDigits)
 }
 
-// CollectionLink gives the address of the collection page for the request's generation: what travels in the e-mail.
-func (is *Issuer) CollectionLink(r domain.Request) (string, error) {
+// collectionLink gives the address of the collection page for the request's generation: what travels in the e-mail.
+func (is *Issuer) collectionLink(s domain.Settings, r domain.Request) (string, error) {
 	token, err := is.seal(purposeLink, grant{requestID: r.ID, generation: r.Generation})
-	return is.cfg.BaseURL + "/c/" + token, err
+	return is.publicBaseURL(s) + "/c/" + token, err
 }

@@ -195,6 +195,9 @@ type TokenResponse struct {
 	RefreshToken         string                `json:"refresh_token,omitempty"`
 	Scope                string                `json:"scope,omitempty"`
 	AuthorizationDetails []AuthorizationDetail `json:"authorization_details,omitempty"`
+	// UpdateAvailable is beyond the standards: in an answer to a refresh token it says whether a new version of the document
+	// waits to be collected with the access token. Nil: the issuer does not say.
+	UpdateAvailable *bool `json:"update_available,omitempty"`
 }
 
 // Token types.
@@ -209,8 +212,8 @@ func ParseTokenResponse(data []byte) (TokenResponse, error) {
 	if err != nil {
 		return TokenResponse{}, fmt.Errorf("parse token response: %w", err)
 	}
-	if !isToken68(r.AccessToken) || r.TokenType == "" || r.ExpiresIn < 0 {
-		return TokenResponse{}, fmt.Errorf("parse token response: %w: access_token, token_type or expires_in", ErrMalformed)
+	if !isToken68(r.AccessToken) || r.TokenType == "" || r.ExpiresIn < 0 || len(r.RefreshToken) > maxSecret {
+		return TokenResponse{}, fmt.Errorf("parse token response: %w: access_token, token_type, expires_in or refresh_token", ErrMalformed)
 	}
 	return r, nil
 }

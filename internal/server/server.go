@@ -26,6 +26,7 @@ import (
 	"github.com/mdocket/mdocket/internal/format"
 	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/keys"
+	"github.com/mdocket/mdocket/internal/mdm"
 	"github.com/mdocket/mdocket/internal/notify"
 	"github.com/mdocket/mdocket/internal/store"
 	"github.com/mdocket/mdocket/internal/telemetry"
@@ -94,6 +95,12 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Server, 
 	if err := s.channels(&deps); err != nil {
 		return nil, err
 	}
+	devices, err := mdm.New(cfg.MDMSystems())
+	if err != nil {
+		return nil, err
+	}
+	s.closes = append(s.closes, devices.Close)
+	deps.MDM = devices
 	if deps.Formats, err = format.Load(cfg.FormatsDir); err != nil {
 		return nil, fmt.Errorf("load document formats: %w", err)
 	}
@@ -101,7 +108,8 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Server, 
 		BaseURL: cfg.BaseURL, QRBaseURL: cfg.QRBaseURL, ServerName: cfg.ServerName, Language: cfg.Language, DefaultRegion: cfg.Region,
 		Authority: issuer.AuthorityConfig{Country: cfg.Authority.Country, State: cfg.Authority.State, Organization: cfg.Authority.Organization,
 			CommonName: cfg.Authority.CommonName, Contact: cfg.Authority.Contact, CRLURL: cfg.BaseURL + "/pki/iaca.crl"},
-		StatusTTL: cfg.StatusList.TTL, StatusRefresh: cfg.StatusList.Refresh, StatusEntries: cfg.StatusList.Capacity, KeepSigned: cfg.KeepSigned,
+		StatusTTL: cfg.StatusList.TTL, StatusRefresh: cfg.StatusList.Refresh, StatusEntries: cfg.StatusList.Capacity, StatusDecoys: cfg.StatusList.Decoys,
+		KeepSigned: cfg.KeepSigned,
 	}, deps)
 	if err := s.Issuer.EnsureAuthority(ctx); err != nil {
 		return nil, fmt.Errorf("prepare authority: %w", err)
@@ -163,14 +171,14 @@ func (s *Server) Ready(ctx context.Context) error {
 // Workers gives the workers of this process.
 func (s *Server) Workers() *worker.Workers {
 	acts := worker.Activities{Issuance: activities.NewIssuance(s.Issuer, s.Engine.StartIssuance, s.Log),
-		Cancellation: activities.NewCancellation(s.Issuer, s.Log), Notices: activities.NewNotices(s.Issuer, s.Log)}
+		Cancellation: activities.NewCancellation(s.Issuer, s.Log), Batch: activities.NewBatch(s.Issuer, s.Log), Notices: activities.NewNotices(s.Issuer, s.Log)}
 	return worker.New(s.Engine, acts, s.Log, worker.Options{Signatures: s.cfg.Worker.Signing})
 }
 
 // Handler gives the API.
 func (s *Server) Handler() (http.Handler, error) {
 	return api.New(api.Deps{Issuer: s.Issuer, Access: s.Access, Metrics: s.Metrics, Log: s.Log, Ready: s.Ready, Now: time.Now,
-		Config: api.Config{BaseURL: s.cfg.BaseURL, QRBaseURL: s.cfg.QRBaseURL, ServerName: s.cfg.ServerName,
+		Config: api.Config{BaseURL: s.cfg.BaseURL, ServerName: s.cfg.ServerName,
 			TrustedProxies: s.cfg.TrustedProxies}})
 }
 

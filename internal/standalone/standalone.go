@@ -37,6 +37,7 @@ type Options struct {
 	MailboxAddr  string // of the mailbox page; port 0 picks a free one
 	TemporalUI   int    // port of the Temporal web UI; 0 = none
 	TemporalAddr string // of an engine that runs already; empty = a child process
+	Database     string // as the server's setting; empty = an SQLite file in DataDir
 	Log          *slog.Logger
 	Progress     func(text string) // says what is being done; may be nil
 }
@@ -169,7 +170,9 @@ func (s *Standalone) settings(cfg *config.Config, o Options, redisURL string) er
 	}
 	cfg.BaseURL, cfg.ServerName = s.URL, "mdocket standalone"
 	cfg.Redis = redisURL
-	cfg.Database = "sqlite:" + filepath.Join(o.DataDir, "mdocket.db")
+	if cfg.Database = o.Database; cfg.Database == "" {
+		cfg.Database = "sqlite:" + filepath.Join(o.DataDir, "mdocket.db")
+	}
 	cfg.SecretFile = filepath.Join(o.DataDir, "secret.key")
 	cfg.KeyDir = filepath.Join(o.DataDir, "keys")
 	cfg.Authority = config.Authority{Country: "UT", Organization: "mdocket standalone", CommonName: "mdocket standalone IACA",

@@ -301,28 +301,41 @@ func (q Queries) RetireAccount(ctx context.Context, id, name string) error {
 	return q.change(ctx, `UPDATE accounts SET name = $1, email = '', password_hash = '', disabled = TRUE WHERE id = $2`, name, id)
 }
 
-// Approvers lists the accounts that get in, have an e-mail address and hold the permission approve in some scope, but for those named.
-func (q Queries) Approvers(ctx context.Context, except ...string) ([]domain.Account, error) {
+// Approver is an account that holds the permission approve beyond its own person.
+type Approver struct {
+	Account   domain.Account
+	Roles     []string     // ids of all its roles
+	Scope     domain.Scope // of the permission approve: department, division or all
+	GroupPath string       // of its own person's group; empty = none
+}
+
+// Approvers lists the accounts that get in and hold the permission approve beyond their own person.
+func (q Queries) Approvers(ctx context.Context) ([]Approver, error) {
 	var rows []struct {
 		accountRow
+		GroupPath   OptionalID                `db:"group_path"`
+		RoleID      string                    `db:"role_id"`
+		Scope       string                    `db:"scope"`
 		Permissions JSON[[]domain.Permission] `db:"permissions"`
 	}
-	err := q.list(ctx, &rows, `SELECT a.id, a.name, a.person_id, a.email, r.permissions FROM accounts a
+	const beyond = `y.scope NOT IN ('none', 'self')` // spares the many who may do something for themselves only
+	err := q.list(ctx, &rows, `SELECT a.id, a.name, a.person_id, a.email, g.path AS group_path, x.role_id, x.scope, r.permissions FROM accounts a
 		JOIN role_assignments x ON x.account_id = a.id JOIN roles r ON r.id = x.role_id
-		WHERE `+mayEnter+` AND a.email <> '' AND x.scope NOT IN ('none', 'self') ORDER BY a.id`)
+		LEFT JOIN persons h ON h.id = a.person_id LEFT JOIN groups g ON g.id = h.group_id
+		WHERE `+mayEnter+` AND EXISTS (SELECT 1 FROM role_assignments y WHERE y.account_id = a.id AND `+beyond+`) ORDER BY a.id, x.role_id`)
 	if err != nil {
 		return nil, err
 	}
-	skip := map[string]bool{}
-	for _, id := range except {
-		skip[id] = true
-	}
-	var out []domain.Account
+	var all []Approver
 	for _, r := range rows {
-		if slices.Contains(r.Permissions.V, domain.PermApprove) && !skip[r.ID] {
-			skip[r.ID] = true
-			out = append(out, r.account())
+		if len(all) == 0 || all[len(all)-1].Account.ID != r.ID {
+			all = append(all, Approver{Account: r.account(), Scope: domain.ScopeNone, GroupPath: string(r.GroupPath)})
+		}
+		a := &all[len(all)-1]
+		a.Roles = append(a.Roles, r.RoleID)
+		if slices.Contains(r.Permissions.V, domain.PermApprove) {
+			a.Scope = a.Scope.Wider(domain.Scope(r.Scope))
 		}
 	}
-	return out, nil
+	return slices.DeleteFunc(all, func(a Approver) bool { return a.Scope == domain.ScopeNone || a.Scope == domain.ScopeSelf }), nil
 }

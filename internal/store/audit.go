@@ -43,16 +43,17 @@ func (t *Tx) AppendAudit(ctx context.Context, entries ...domain.AuditEntry) erro
 		return err
 	}
 	hash, seq := head.Hash, head.Seq-int64(len(entries))
-	for _, e := range entries {
+	rows := make([]auditRow, len(entries))
+	for i, e := range entries {
 		seq++
 		e.Seq, e.At = seq, At(e.At).Time
 		hash = e.Chain(hash)
-		err := t.insert(ctx, "audit_entries", auditColumns, auditRow{Seq: e.Seq, At: At(e.At), Actor: e.Actor, Action: e.Action,
-			Subject: e.Subject, PersonID: e.PersonID, RequestID: e.RequestID, DocumentID: e.DocumentID, Channel: e.Channel,
-			Reason: e.Reason, Notes: e.Notes, Changes: JSON[map[string]domain.Change]{e.Changes}, Hash: hash})
-		if err != nil {
-			return err
-		}
+		rows[i] = auditRow{Seq: e.Seq, At: At(e.At), Actor: e.Actor, Action: e.Action, Subject: e.Subject, PersonID: e.PersonID,
+			RequestID: e.RequestID, DocumentID: e.DocumentID, Channel: e.Channel, Reason: e.Reason, Notes: e.Notes,
+			Changes: JSON[map[string]domain.Change]{e.Changes}, Hash: hash}
+	}
+	if err := insertAll(ctx, t.Queries, "audit_entries", auditColumns, rows); err != nil {
+		return err
 	}
 	return t.change(ctx, `UPDATE audit_head SET hash = $1 WHERE one = 1`, hash)
 }

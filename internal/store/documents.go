@@ -129,6 +129,9 @@ type DocumentFilter struct {
 	ProfileID string
 	State     domain.DocumentState
 	Serial    string
+	// GroupID is a group that the holder belongs to; with GroupsBelow, or to a group below it.
+	GroupID     string
+	GroupsBelow bool
 	// At is the instant State is meant for: a document past its end counts as expired, whatever is stored. Zero: the stored states.
 	At time.Time
 }
@@ -145,8 +148,8 @@ func (want DocumentFilter) addState(f *filter) {
 	}
 }
 
-// Documents lists documents, newest first, without those that are only prepared.
-func (q Queries) Documents(ctx context.Context, want DocumentFilter, page Page) ([]domain.Document, error) {
+// conditions gives the filter in SQL. Documents that are only prepared are in no list.
+func (want DocumentFilter) conditions() filter {
 	var f filter
 	f.add("state <> 'prepared'")
 	f.within("person_id", want.Within)
@@ -154,6 +157,15 @@ func (q Queries) Documents(ctx context.Context, want DocumentFilter, page Page) 
 	f.equal("profile_id", want.ProfileID)
 	want.addState(&f)
 	f.equal("serial", want.Serial)
+	if want.GroupID != "" {
+		f.add("person_id IN (SELECT id FROM persons WHERE group_id IN ("+groupSet(want.GroupsBelow)+"))", want.GroupID)
+	}
+	return f
+}
+
+// Documents lists documents, newest first, without those that are only prepared.
+func (q Queries) Documents(ctx context.Context, want DocumentFilter, page Page) ([]domain.Document, error) {
+	f := want.conditions()
 	return q.documents(ctx, page.newestFirst(&f), f.args...)
 }
 

@@ -2,9 +2,17 @@ package store
 
 import (
 	"context"
+	"errors"
+
+	"github.com/lib/pq"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/mdocket/mdocket/internal/domain"
 )
+
+// ErrNoGroup means that a row names a group that is not there.
+var ErrNoGroup = errors.New("store: no such group")
 
 type groupRow struct {
 	ID        string     `db:"id"`
@@ -23,10 +31,10 @@ func (r groupRow) group() domain.Group {
 		UpdatedAt: r.UpdatedAt.Time}
 }
 
-// InsertGroup adds a group; a second one of that path is ErrExists.
+// InsertGroup adds a group; a second one of that path is ErrExists, a parent that is not there ErrNoGroup.
 func (q Queries) InsertGroup(ctx context.Context, g domain.Group) error {
-	return q.insert(ctx, "groups", groupColumns, groupRow{ID: g.ID, ParentID: OptionalID(g.ParentID), Name: g.Name, Path: g.Path,
-		Version: g.Version, CreatedAt: At(g.CreatedAt), UpdatedAt: At(g.UpdatedAt)})
+	return groupMissing(q.insert(ctx, "groups", groupColumns, groupRow{ID: g.ID, ParentID: OptionalID(g.ParentID), Name: g.Name, Path: g.Path,
+		Version: g.Version, CreatedAt: At(g.CreatedAt), UpdatedAt: At(g.UpdatedAt)}))
 }
 
 // UpdateGroup writes parent, name and path if the stored version is g.Version-1, else ErrChanged; a second one of that path is ErrExists.
@@ -40,10 +48,18 @@ func (q Queries) SetGroupPath(ctx context.Context, id, path string) error {
 	return q.change(ctx, `UPDATE groups SET path = $1 WHERE id = $2`, path, id)
 }
 
-// DeleteGroup removes a group that nobody and no group belongs to; else ErrChanged.
+// DeleteGroup removes a group that nobody and no group belongs to; else ErrChanged. People who are erased do not count: they leave it.
 func (q Queries) DeleteGroup(ctx context.Context, id string) error {
-	return q.change(ctx, `DELETE FROM groups WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM persons WHERE group_id = $1)
+	_, err := q.exec(ctx, `UPDATE persons SET group_id = NULL WHERE group_id = $1 AND erased_at IS NOT NULL`, id)
+	if err != nil {
+		return err
+	}
+	err = q.change(ctx, `DELETE FROM groups WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM persons WHERE group_id = $1)
 		AND NOT EXISTS (SELECT 1 FROM groups c WHERE c.parent_id = $1)`, id)
+	if foreignKey(err) { // somebody came into it at the same time
+		return ErrChanged
+	}
+	return err
 }
 
 // Group reads one group.
@@ -58,6 +74,35 @@ func (q Queries) GroupByPath(ctx context.Context, path string) (domain.Group, er
 	var r groupRow
 	err := q.get(ctx, &r, `SELECT `+groupColumns+` FROM groups WHERE path = $1`, path)
 	return r.group(), err
+}
+
+// GroupsByPath reads the groups of those of the paths that have one, by path.
+func (q Queries) GroupsByPath(ctx context.Context, paths ...string) (map[string]domain.Group, error) {
+	out := map[string]domain.Group{}
+	if len(paths) == 0 {
+		return out, nil
+	}
+	var f filter
+	f.oneOf("path", paths)
+	found, err := q.groups(ctx, f.where(), f.args...)
+	for _, g := range found {
+		out[g.Path] = g
+	}
+	return out, err
+}
+
+// GroupSizes counts the people of each group itself, by the group's id; groups without people are left out.
+func (q Queries) GroupSizes(ctx context.Context) (map[string]int, error) {
+	var rows []struct {
+		ID string `db:"id"`
+		N  int    `db:"n"`
+	}
+	err := q.list(ctx, &rows, `SELECT group_id AS id, count(*) AS n FROM persons WHERE group_id IS NOT NULL AND erased_at IS NULL GROUP BY group_id`)
+	out := make(map[string]int, len(rows))
+	for _, r := range rows {
+		out[r.ID] = r.N
+	}
+	return out, err
 }
 
 // Groups lists every group of the tree by path.
@@ -81,4 +126,22 @@ func (q Queries) groups(ctx context.Context, tail string, args ...any) ([]domain
 		out[i] = r.group()
 	}
 	return out, nil
+}
+
+// groupMissing turns the refusal of a reference into ErrNoGroup, for rows that refer to nothing but a group.
+func groupMissing(err error) error {
+	if foreignKey(err) {
+		return ErrNoGroup
+	}
+	return err
+}
+
+// foreignKey says whether a reference to another row refused the change.
+func foreignKey(err error) bool {
+	var pe *pq.Error
+	if errors.As(err, &pe) {
+		return pe.Code == "23503"
+	}
+	var se *sqlite.Error
+	return errors.As(err, &se) && se.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 }

@@ -34,8 +34,8 @@ func (q Queries) LogonCode(ctx context.Context, personID string) (LogonCode, err
 	return c, err
 }
 
-// CountLogonTry spends one try at a person's logon code before anything is compared, so that parallel guesses cannot outrun the limit, and reads
-// the code with it; ErrChanged when there is none, it has expired, or no try is left.
+// CountLogonTry spends one try at a person's logon code before anything is compared, so that parallel guesses cannot outrun the limit, and
+// reads the code with it; ErrChanged when there is none, it has expired, or no try is left.
 func (q Queries) CountLogonTry(ctx context.Context, personID string, limit int, now time.Time) (LogonCode, error) {
 	var c LogonCode
 	err := q.get(ctx, &c, `UPDATE logon_codes SET failures = failures + 1 WHERE person_id = $1 AND failures < $2

@@ -52,10 +52,11 @@ const selectPerson = `SELECT ` + personColumns + `, (SELECT path FROM groups g W
 func (r personRow) person() domain.Person {
 	return domain.Person{
 		ID: r.ID, ExternalID: r.ExternalID, LogonName: r.LogonName, GivenName: r.GivenName, FamilyName: r.FamilyName, Email: r.Email,
-		Mobile: r.Mobile, BirthDate: domain.Date(r.BirthDate), GroupID: string(r.GroupID), Group: string(r.Group), Language: r.Language, Status: domain.PersonStatus(r.Status),
-		MaxExpiry: domain.Date(r.MaxExpiry), ExternalMobileID: r.ExternalMobileID, Attributes: r.Attributes.V, HasPortrait: r.HasPortrait,
-		HasSignature: r.HasSignature, ErasedAt: r.ErasedAt.Time,
-		DataApproval: domain.DataApproval{By: r.ApprovedBy, At: r.ApprovedAt.Time, VettedOn: domain.Date(r.VettedOn)}, Version: r.Version, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+		Mobile: r.Mobile, BirthDate: domain.Date(r.BirthDate), GroupID: string(r.GroupID), Group: string(r.Group), Language: r.Language,
+		Status: domain.PersonStatus(r.Status), MaxExpiry: domain.Date(r.MaxExpiry), ExternalMobileID: r.ExternalMobileID,
+		Attributes: r.Attributes.V, HasPortrait: r.HasPortrait, HasSignature: r.HasSignature,
+		DataApproval: domain.DataApproval{By: r.ApprovedBy, At: r.ApprovedAt.Time, VettedOn: domain.Date(r.VettedOn)},
+		ErasedAt:     r.ErasedAt.Time, Version: r.Version, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
 	}
 }
 
@@ -76,21 +77,30 @@ func rowOfPerson(p domain.Person) personRow {
 // Fold gives the form of a name, e-mail address or logon name that searches compare: composed (NFC) and without case.
 func Fold(s string) string { return cases.Fold().String(norm.NFC.String(s)) }
 
-// InsertPerson adds a person; a second one with the same external id or logon name is ErrExists.
+// InsertPerson adds a person; a second one with the same external id or logon name is ErrExists, a group that is not there ErrNoGroup.
 func (q Queries) InsertPerson(ctx context.Context, p domain.Person) error {
-	return q.insert(ctx, "persons", personColumns, rowOfPerson(p))
+	return groupMissing(q.insert(ctx, "persons", personColumns, rowOfPerson(p)))
 }
 
-// UpdatePerson replaces the person's fields if the stored version is p.Version-1, else ErrChanged.
+// InsertPeople adds many people at once; one that is refused as InsertPerson says refuses all.
+func (q Queries) InsertPeople(ctx context.Context, people []domain.Person) error {
+	rows := make([]personRow, len(people))
+	for i, p := range people {
+		rows[i] = rowOfPerson(p)
+	}
+	return groupMissing(insertAll(ctx, q, "persons", personColumns, rows))
+}
+
+// UpdatePerson replaces the person's fields if the stored version is p.Version-1, else ErrChanged; otherwise it refuses as InsertPerson does.
 func (q Queries) UpdatePerson(ctx context.Context, p domain.Person) error {
 	r := rowOfPerson(p)
-	return q.change(ctx, `UPDATE persons SET external_id = $1, logon_name = $2, given_name = $3, family_name = $4, email = $5, mobile = $6,
+	return groupMissing(q.change(ctx, `UPDATE persons SET external_id = $1, logon_name = $2, given_name = $3, family_name = $4, email = $5, mobile = $6,
 		birth_date = $7, group_id = $8, language = $9, status = $10, max_expiry = $11, external_mobile_id = $12, attributes = $13,
 		given_key = $14, family_key = $15, email_key = $16, logon_key = $17, data_approved_by = $18, data_approved_at = $19,
 		data_vetted_on = $20, erased_at = $21, version = $22, updated_at = $23 WHERE id = $24 AND version = $25`,
 		r.ExternalID, r.LogonName, r.GivenName, r.FamilyName, r.Email, r.Mobile, r.BirthDate, r.GroupID, r.Language, r.Status, r.MaxExpiry,
 		r.ExternalMobileID, r.Attributes, r.GivenKey, r.FamilyKey, r.EmailKey, r.LogonKey, r.ApprovedBy, r.ApprovedAt, r.VettedOn, r.ErasedAt,
-		r.Version, r.UpdatedAt, r.ID, r.Version-1)
+		r.Version, r.UpdatedAt, r.ID, r.Version-1))
 }
 
 // Person reads one person.
@@ -105,6 +115,23 @@ func (q Queries) PersonByExternalID(ctx context.Context, externalID string) (dom
 	var r personRow
 	err := q.get(ctx, &r, selectPerson+` WHERE external_id = $1 AND external_id <> ''`, externalID)
 	return r.person(), err
+}
+
+// PeopleByExternalID reads the people whom another system knows by those ids, by that id.
+func (q Queries) PeopleByExternalID(ctx context.Context, externalIDs ...string) (map[string]domain.Person, error) {
+	out := map[string]domain.Person{}
+	if len(externalIDs) == 0 {
+		return out, nil
+	}
+	var f filter
+	f.add("external_id <> ''")
+	f.oneOf("external_id", externalIDs)
+	var rows []personRow
+	err := q.list(ctx, &rows, selectPerson+f.where(), f.args...)
+	for _, r := range rows {
+		out[r.ExternalID] = r.person()
+	}
+	return out, err
 }
 
 // PersonByLogonName reads one person by logon name, without case.
@@ -159,18 +186,18 @@ type PersonFilter struct {
 	DataApproved     *bool
 }
 
-// People lists people, newest first.
-func (q Queries) People(ctx context.Context, want PersonFilter, page Page) ([]domain.Person, error) {
+// conditions gives the filter in SQL.
+func (want PersonFilter) conditions() filter {
 	var f filter
 	f.add("erased_at IS NULL")
 	f.within("id", want.Within)
 	f.equal("id", want.ID)
-	f.text("external_id", want.ExternalID)
-	f.text("logon_key", Fold(want.LogonName))
+	f.someText("external_id", want.ExternalID)
+	f.someText("logon_key", Fold(want.LogonName))
 	f.text("given_key", Fold(want.GivenName))
 	f.text("family_key", Fold(want.FamilyName))
 	f.text("email_key", Fold(want.Email))
-	f.text("mobile", want.Mobile)
+	f.someText("mobile", want.Mobile)
 	f.equal("birth_date", string(want.BirthDate))
 	if want.GroupID != "" {
 		f.inGroup("group_id", want.GroupID, want.GroupsBelow)
@@ -187,6 +214,12 @@ func (q Queries) People(ctx context.Context, want PersonFilter, page Page) ([]do
 			f.add("data_approved_by = ''")
 		}
 	}
+	return f
+}
+
+// People lists people, newest first.
+func (q Queries) People(ctx context.Context, want PersonFilter, page Page) ([]domain.Person, error) {
+	f := want.conditions()
 	tail := page.newestFirst(&f)
 	var rows []personRow
 	if err := q.list(ctx, &rows, selectPerson+tail, f.args...); err != nil {
@@ -197,6 +230,14 @@ func (q Queries) People(ctx context.Context, want PersonFilter, page Page) ([]do
 		out[i] = r.person()
 	}
 	return out, nil
+}
+
+// someText is text for a column whose index leaves the empty text out: it must be seen that the query does so too.
+func (f *filter) someText(column, value string) {
+	if value != "" {
+		f.add(column + " <> ''")
+		f.text(column, value)
+	}
 }
 
 // PutImage stores or replaces a person's image of that kind.
@@ -231,4 +272,11 @@ func (q Queries) Images(ctx context.Context, personID string) (map[domain.ImageK
 		out[kind] = domain.Image{PersonID: personID, Kind: kind, MediaType: r.MediaType, Bytes: r.Bytes, CapturedAt: r.CapturedAt.Time}
 	}
 	return out, nil
+}
+
+// DropSignedOf erases the signed bytes that are kept of a person's documents for wallets that lost the answer.
+func (q Queries) DropSignedOf(ctx context.Context, personID string) error {
+	_, err := q.exec(ctx, `UPDATE document_copies SET issuer_signed = NULL WHERE issuer_signed IS NOT NULL AND document_id IN
+		(SELECT id FROM documents WHERE person_id = $1)`, personID)
+	return err
 }

@@ -9,34 +9,35 @@ import (
 )
 
 type requestRow struct {
-	ID                 string `db:"id"`
-	PersonID           string `db:"person_id"`
-	ProfileID          string `db:"profile_id"`
-	Channel            string `db:"channel"`
-	RequestedBy        string `db:"requested_by"`
-	State              string `db:"state"`
-	ExpiryDate         string `db:"expiry_date"`
-	Generation         int    `db:"generation"`
-	CodeDigits         int    `db:"code_digits"`
-	Attempts           int    `db:"attempts"`
-	Redeemed           bool   `db:"redeemed"`
-	CodeExpiresAt      Time   `db:"code_expires_at"`
-	ApprovalDeadline   Time   `db:"approval_deadline"`
-	CollectionDeadline Time   `db:"collection_deadline"`
-	DecidedBy          string `db:"decided_by"`
-	DecidedAt          Time   `db:"decided_at"`
-	DecisionReason     string `db:"decision_reason"`
-	BlockGroup         string `db:"block_group"`
-	Blocking           bool   `db:"blocking"`
-	FailureCode        string `db:"failure_code"`
-	DocumentID         string `db:"document_id"`
-	CreatedAt          Time   `db:"created_at"`
-	UpdatedAt          Time   `db:"updated_at"`
+	ID                 string     `db:"id"`
+	PersonID           string     `db:"person_id"`
+	ProfileID          string     `db:"profile_id"`
+	Channel            string     `db:"channel"`
+	RequestedBy        string     `db:"requested_by"`
+	State              string     `db:"state"`
+	ExpiryDate         string     `db:"expiry_date"`
+	Generation         int        `db:"generation"`
+	CodeDigits         int        `db:"code_digits"`
+	Attempts           int        `db:"attempts"`
+	Redeemed           bool       `db:"redeemed"`
+	CodeExpiresAt      Time       `db:"code_expires_at"`
+	ApprovalDeadline   Time       `db:"approval_deadline"`
+	CollectionDeadline Time       `db:"collection_deadline"`
+	DecidedBy          string     `db:"decided_by"`
+	DecidedAt          Time       `db:"decided_at"`
+	DecisionReason     string     `db:"decision_reason"`
+	BlockGroup         string     `db:"block_group"`
+	Blocking           bool       `db:"blocking"`
+	FailureCode        string     `db:"failure_code"`
+	DocumentID         string     `db:"document_id"`
+	Replaces           OptionalID `db:"replaces"`
+	CreatedAt          Time       `db:"created_at"`
+	UpdatedAt          Time       `db:"updated_at"`
 }
 
 const requestColumns = `id, person_id, profile_id, channel, requested_by, state, expiry_date, generation, code_digits, attempts, redeemed, ` +
 	`code_expires_at, approval_deadline, collection_deadline, decided_by, decided_at, decision_reason, block_group, blocking, failure_code, document_id, ` +
-	`created_at, updated_at`
+	`replaces, created_at, updated_at`
 
 func (r requestRow) request() domain.Request {
 	return domain.Request{
@@ -44,7 +45,7 @@ func (r requestRow) request() domain.Request {
 		State: domain.RequestState(r.State), ExpiryDate: domain.Date(r.ExpiryDate), Generation: r.Generation, CodeDigits: r.CodeDigits, Attempts: r.Attempts,
 		Redeemed: r.Redeemed, CodeExpiresAt: r.CodeExpiresAt.Time, ApprovalDeadline: r.ApprovalDeadline.Time,
 		CollectionDeadline: r.CollectionDeadline.Time, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt.Time, DecisionReason: r.DecisionReason,
-		BlockGroup: r.BlockGroup, Blocking: r.Blocking, FailureCode: domain.Code(r.FailureCode), DocumentID: r.DocumentID, CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
+		BlockGroup: r.BlockGroup, Blocking: r.Blocking, FailureCode: domain.Code(r.FailureCode), DocumentID: r.DocumentID, Replaces: string(r.Replaces), CreatedAt: r.CreatedAt.Time, UpdatedAt: r.UpdatedAt.Time,
 	}
 }
 
@@ -55,11 +56,12 @@ func rowOfRequest(r domain.Request) requestRow {
 		CodeExpiresAt: At(r.CodeExpiresAt), ApprovalDeadline: At(r.ApprovalDeadline), CollectionDeadline: At(r.CollectionDeadline),
 		DecidedBy: r.DecidedBy, DecidedAt: At(r.DecidedAt), DecisionReason: r.DecisionReason,
 		BlockGroup: r.BlockGroup, Blocking: r.Blocking, FailureCode: string(r.FailureCode),
-		DocumentID: r.DocumentID, CreatedAt: At(r.CreatedAt), UpdatedAt: At(r.UpdatedAt),
+		DocumentID: r.DocumentID, Replaces: OptionalID(r.Replaces), CreatedAt: At(r.CreatedAt), UpdatedAt: At(r.UpdatedAt),
 	}
 }
 
-// InsertRequest adds a request; a second open blocking one of the person and block group is ErrExists.
+// InsertRequest adds a request; a second open blocking one of the person and block group is ErrExists, and so is a second open or issued update of a
+// document.
 func (q Queries) InsertRequest(ctx context.Context, r domain.Request) error {
 	return q.insert(ctx, "requests", requestColumns, rowOfRequest(r))
 }
@@ -119,8 +121,9 @@ type RequestFilter struct {
 	PersonID       string
 	ProfileID      string
 	State          domain.RequestState
-	NotRequestedBy string // leaves out what this account asked for
-	NotForPerson   string // leaves out what is for this person
+	NotRequestedBy string   // leaves out what this account asked for
+	NotForPerson   string   // leaves out what is for this person
+	NotOfProfiles  []string // leaves out what is of these profiles
 }
 
 // Requests lists requests, newest first.
@@ -135,6 +138,9 @@ func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([
 	}
 	if want.NotForPerson != "" {
 		f.add("person_id <> ?", want.NotForPerson)
+	}
+	for _, id := range want.NotOfProfiles {
+		f.add("profile_id <> ?", id)
 	}
 	return q.requests(ctx, page.newestFirst(&f), f.args...)
 }

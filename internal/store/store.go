@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -288,6 +289,19 @@ func (q Queries) insert(ctx context.Context, table, columns string, row any) err
 	_, err := sqlx.NamedExecContext(ctx, q.ext, insertText(table, columns), row)
 	return translate(err)
 }
+
+// insertAll writes any number of rows, many with each statement.
+func insertAll[T any](ctx context.Context, q Queries, table, columns string, rows []T) error {
+	for some := range slices.Chunk(rows, rowsAtOnce) {
+		if err := q.insert(ctx, table, columns, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsAtOnce bounds the rows of one statement: SQLite takes 32,766 parameters.
+const rowsAtOnce = 500
 
 func insertText(table, columns string) string {
 	names := strings.Split(columns, ", ")

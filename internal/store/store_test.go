@@ -603,88 +603,6 @@ func TestCopies(t *testing.T) {
 	})
 }
 
-func TestStatusLists(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
-		ctx := t.Context()
-		_, err := b.ReserveStatus(ctx, 1, 1)
-		require.ErrorIs(t, err, store.ErrNotFound)
-		one := store.StatusList{ID: id(), Bits: 1, Capacity: 100}
-		two := store.StatusList{ID: id(), Bits: 2, Capacity: 100}
-		require.NoError(t, b.InsertStatusList(ctx, one, now))
-		require.NoError(t, b.InsertStatusList(ctx, two, now))
-		got, err := b.ReserveStatus(ctx, 2, 3)
-		require.NoError(t, err)
-		require.Equal(t, store.StatusList{ID: two.ID, Bits: 2, Capacity: 100, Used: 3}, got)
-		_, err = b.ReserveStatus(ctx, 2, 73)
-		require.ErrorIs(t, err, store.ErrNotFound, "three quarters at the most")
-		lists, err := b.StatusLists(ctx)
-		require.NoError(t, err)
-		require.Equal(t, []store.StatusList{one, got}, lists)
-		read, err := b.StatusList(ctx, two.ID)
-		require.NoError(t, err)
-		require.Equal(t, got, read)
-
-		for idx := range uint64(4) {
-			ok, err := b.TakeStatusIndex(ctx, two.ID, idx, "d"+fmt.Sprint(idx/2))
-			require.NoError(t, err)
-			require.True(t, ok)
-		}
-		ok, err := b.TakeStatusIndex(ctx, two.ID, 3, "d9")
-		require.NoError(t, err)
-		require.False(t, ok, "never twice")
-		require.NoError(t, b.SetStatus(ctx, "d1", 2))
-		require.NoError(t, b.SetStatus(ctx, "d0", 1))
-		require.NoError(t, b.SetStatus(ctx, "d0", 0))
-		entries, err := b.SetStatusEntries(ctx, two.ID)
-		require.NoError(t, err)
-		require.Equal(t, []store.StatusEntry{{0, 1}, {1, 1}, {2, 2}, {3, 2}}, entries, "invalid is for good")
-		require.NoError(t, b.SetStatus(ctx, "d1", 0))
-		entries, err = b.SetStatusEntries(ctx, two.ID)
-		require.NoError(t, err)
-		require.Equal(t, []store.StatusEntry{{0, 1}, {1, 1}}, entries)
-	})
-}
-
-// Sixteen writers fill a small list: no index is given twice, and it never gets fuller than three quarters.
-func TestStatusIndicesUnderConcurrency(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b backend) {
-		ctx := t.Context()
-		list := store.StatusList{ID: id(), Bits: 1, Capacity: 64}
-		require.NoError(t, b.InsertStatusList(ctx, list, now))
-		var reserved, taken atomic.Int64
-		g, gctx := errgroup.WithContext(ctx)
-		for w := range 16 {
-			g.Go(func() error {
-				for range 5 {
-					_, err := b.ReserveStatus(gctx, 1, 1)
-					if err != nil && !errors.Is(err, store.ErrNotFound) {
-						return err
-					}
-					if err == nil {
-						reserved.Add(1)
-					}
-				}
-				for idx := range uint64(list.Capacity) {
-					ok, err := b.TakeStatusIndex(gctx, list.ID, idx, fmt.Sprint(w))
-					if err != nil {
-						return err
-					}
-					if ok {
-						taken.Add(1)
-					}
-				}
-				return nil
-			})
-		}
-		require.NoError(t, g.Wait())
-		require.EqualValues(t, 48, reserved.Load())
-		require.EqualValues(t, list.Capacity, taken.Load(), "each index once")
-		got, err := b.StatusList(ctx, list.ID)
-		require.NoError(t, err)
-		require.EqualValues(t, 48, got.Used)
-	})
-}
-
 func TestAccounts(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b backend) {
 		ctx := t.Context()
@@ -728,12 +646,12 @@ func TestAccounts(t *testing.T) {
 		require.NoError(t, b.SetAccount(ctx, a, ""))
 		login, err = b.AccountByName(ctx, "ada")
 		require.NoError(t, err)
-		require.Equal(t, store.Login{Account: a, PasswordHash: "hash", LockedUntil: kept.Add(time.Hour)}, login)
+		require.Equal(t, store.Login{Account: a, Barred: true, PasswordHash: "hash", LockedUntil: kept.Add(time.Hour)}, login)
 		require.ErrorIs(t, b.AcceptSignIn(ctx, a.ID, until), store.ErrChanged, "not while it is disabled")
 		require.NoError(t, b.SetAccount(ctx, a, "new"))
 		login, err = b.AccountByName(ctx, "ada")
 		require.NoError(t, err)
-		require.Equal(t, store.Login{Account: a, PasswordHash: "new"}, login, "a new password unlocks")
+		require.Equal(t, store.Login{Account: a, Barred: true, PasswordHash: "new"}, login, "a new password unlocks")
 		require.ErrorIs(t, b.SetAccount(ctx, domain.Account{ID: "none"}, ""), store.ErrChanged)
 	})
 }
@@ -756,7 +674,7 @@ func TestRolesAndGrants(t *testing.T) {
 		require.Equal(t, []domain.Role{clerk, reader}, roles)
 
 		a := domain.Account{ID: id(), Name: "a", Email: "a@b.example"}
-		none := domain.Account{ID: id(), Name: "b"} // no address, so no reminders
+		none := domain.Account{ID: id(), Name: "b"}
 		for _, account := range []domain.Account{a, none} {
 			require.NoError(t, b.InsertAccount(ctx, account, ""))
 			require.NoError(t, b.Tx(ctx, func(tx *store.Tx) error {
@@ -771,10 +689,8 @@ func TestRolesAndGrants(t *testing.T) {
 			"the widest scope counts")
 		approvers, err := b.Approvers(ctx)
 		require.NoError(t, err)
-		require.Equal(t, []domain.Account{a}, approvers)
-		approvers, err = b.Approvers(ctx, a.ID)
-		require.NoError(t, err)
-		require.Empty(t, approvers)
+		require.Equal(t, []store.Approver{{Account: a, Roles: caller.Roles, Scope: domain.ScopeAll},
+			{Account: none, Roles: caller.Roles, Scope: domain.ScopeAll}}, approvers)
 
 		require.Error(t, b.Tx(ctx, func(tx *store.Tx) error {
 			return tx.SetAssignments(ctx, a.ID, []domain.Assignment{{RoleID: "none", Scope: domain.ScopeAll}})

@@ -1,5 +1,7 @@
-// Package verifier does what somebody does to whom a document is shown: signature and chain, digests, validity, and the status list the document
-// names. It trusts the roots it is given and nothing else.
+// Package verifier does what somebody does to whom a document is shown: chain, signature, digests, validity, the device's signature over the
+// session, and the status. It trusts the roots it is given and nothing else, and it says of every check how it went.
+//
+// It does not talk to wallets (ISO/IEC 18013-5 clause 8) and decides nothing about what a document entitles to.
 package verifier
 
 import (
@@ -7,133 +9,145 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"slices"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/mdocket/mdocket/internal/mdoc"
-	"github.com/mdocket/mdocket/internal/statuslist"
 )
 
-// Status is what the status list says.
-type Status string
+// maxDocuments bounds how many documents of one DeviceResponse are looked at.
+const maxDocuments = 16
 
-// The statuses. A list that cannot be had or trusted is never read as valid or as revoked.
-const (
-	StatusValid     Status = "valid"
-	StatusInvalid   Status = "invalid"
-	StatusSuspended Status = "suspended"
-	StatusUnknown   Status = "unknown"
-	StatusNone      Status = "none" // the document names no list
+// Refusals of what cannot be verified at all.
+var (
+	// ErrUnreadable: the bytes are neither an IssuerSigned nor a DeviceResponse with documents.
+	ErrUnreadable = errors.New("not an mdoc: neither an IssuerSigned nor a DeviceResponse with documents")
+	// ErrTranscript: the session transcript is not CBOR.
+	ErrTranscript = errors.New("the session transcript is not CBOR")
 )
-
-// maxList bounds a fetched list, in bytes.
-const maxList = 32 << 20
-
-// Fetcher gets the bytes of a status list (CWT) by its URI.
-type Fetcher func(ctx context.Context, uri string) ([]byte, error)
 
 // Options of a verification.
 type Options struct {
 	Roots *x509.CertPool
 	Now   time.Time
-	Fetch Fetcher // nil = offline: the status is unknown
+	// SessionTranscript is the encoded SessionTranscript of the session in which a DeviceResponse was presented (clause 9.1.5.1). Without it the
+	// device's signature is not checked.
+	SessionTranscript []byte
+	// Revoked says whether a document signer's certificate is revoked. Nil: none is.
+	Revoked func(signer *x509.Certificate) bool
+	// Ask gives the status by other means than lists; then neither Lists nor Fetch is used, and a document that names no list has an unknown status.
+	Ask func(ctx context.Context, ref mdoc.StatusRef) (Status, error)
+	// Lists are status list tokens at hand, as CWT or JWT. The one whose subject a document names is used instead of fetching it.
+	Lists [][]byte
+	// Fetch gets other lists. Nil = offline.
+	Fetch Fetcher
 }
 
-// Result of a verification.
+// Result of the verification of one document.
 type Result struct {
-	Verified *mdoc.Verified // nil when it could not even be read
-	Problems []mdoc.Problem // empty = everything but the status holds
+	Verified *mdoc.Verified // nil when a check other than the status failed
+	Problems []mdoc.Problem // in full, with names of data elements; empty = everything but the status holds
 	Status   Status
-	StatusBy string // why the status is unknown
+	StatusBy string  // why the status is unknown
+	Checks   []Check // every check once, in the order of CheckNames
 }
 
-// OK says whether the document holds in every respect.
+// OK says whether the document holds in every respect that could be checked, its status among them.
 func (r Result) OK() bool {
 	return r.Verified != nil && len(r.Problems) == 0 && (r.Status == StatusValid || r.Status == StatusNone)
 }
 
-// Verify checks the bytes of an IssuerSigned (ISO/IEC 18013-5 9.1.2). The error means that they are no IssuerSigned; what is wrong with one is in
-// the result.
+// Verify checks the bytes of an IssuerSigned (clause 9.1.2), which nobody presents. The error wraps ErrUnreadable; what is wrong with a document is
+// in the result.
 func Verify(ctx context.Context, issuerSigned []byte, o Options) (Result, error) {
-	parsed, err := mdoc.Parse(issuerSigned)
+	return verify(ctx, mdoc.Document{IssuerSigned: issuerSigned}, o)
+}
+
+// Present checks the bytes of a DeviceResponse, document by document, or of an IssuerSigned. There is at least one result. Errors wrap ErrUnreadable
+// or ErrTranscript.
+func Present(ctx context.Context, presented []byte, o Options) ([]Result, error) {
+	if o.SessionTranscript != nil && cbor.Wellformed(o.SessionTranscript) != nil {
+		return nil, ErrTranscript
+	}
+	response, err := mdoc.DecodeDeviceResponse(presented)
 	if err != nil {
-		return Result{}, fmt.Errorf("read document: %w", err)
+		one, err := Verify(ctx, presented, o)
+		if err != nil {
+			return nil, err
+		}
+		return []Result{one}, nil
 	}
-	out := Result{Status: StatusUnknown}
-	out.Verified, err = parsed.Verify(mdoc.VerifyOptions{Roots: o.Roots, Now: o.Now})
-	var failed *mdoc.VerificationError
-	switch {
-	case errors.As(err, &failed):
-		out.Problems = failed.Problems
-	case err != nil:
-		return Result{}, fmt.Errorf("verify document: %w", err)
+	if len(response.Documents) == 0 || len(response.Documents) > maxDocuments {
+		return nil, fmt.Errorf("%w: no document, or more than %d", ErrUnreadable, maxDocuments)
 	}
-	if out.Verified == nil {
-		return out, nil
-	}
-	ref := out.Verified.MSO.Status
-	if ref == nil {
-		out.Status = StatusNone
-		return out, nil
-	}
-	out.Status, err = status(ctx, *ref, o)
-	if err != nil {
-		out.StatusBy = err.Error()
+	out := make([]Result, len(response.Documents))
+	for i, d := range response.Documents {
+		if out[i], err = verify(ctx, d, o); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
 
-func status(ctx context.Context, ref mdoc.StatusRef, o Options) (Status, error) {
-	if o.Fetch == nil {
-		return StatusUnknown, errors.New("the status list was not looked at")
-	}
-	body, err := o.Fetch(ctx, ref.URI)
+// verify checks one document; its DocType is empty when it was not presented.
+func verify(ctx context.Context, d mdoc.Document, o Options) (Result, error) {
+	parsed, err := mdoc.Parse(d.IssuerSigned)
 	if err != nil {
-		return StatusUnknown, fmt.Errorf("fetch status list: %w", err)
+		return Result{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	token, err := statuslist.VerifyCWT(body, statuslist.VerifyOptions{Roots: o.Roots, Now: o.Now, URI: ref.URI})
-	if err != nil {
-		return StatusUnknown, fmt.Errorf("verify status list: %w", err)
+	out := Result{Status: StatusUnknown, StatusBy: "the document does not hold"}
+	device := deviceCheck(d, o.SessionTranscript)
+	if out.Verified, out.Problems, err = prove(parsed, d, o, device.Outcome == OutcomeOK); err != nil {
+		return Result{}, err
 	}
-	value, err := token.List.Get(ref.Index)
-	if err != nil {
-		return StatusUnknown, fmt.Errorf("read status list: %w", err)
+	if o.Revoked != nil && o.Revoked(parsed.Chain[0]) {
+		out.Verified, out.Problems = nil, append(out.Problems, mdoc.Problem{Check: mdoc.CheckChain, Detail: "the signer's certificate is revoked"})
 	}
-	switch value {
-	case statuslist.Valid:
-		return StatusValid, nil
-	case statuslist.Suspended:
-		return StatusSuspended, nil
-	case statuslist.Invalid:
-		return StatusInvalid, nil
+	if out.Verified != nil {
+		out.Status, out.StatusBy = StatusUnknown, ""
+		if out.Status, err = status(ctx, out.Verified.MSO.Status, o); err != nil {
+			out.StatusBy = err.Error()
+		}
 	}
-	return StatusInvalid, nil // application-specific values say nothing good
+	out.Checks = checks(out, d.DocType != "", device)
+	return out, nil
 }
 
-// HTTPFetcher fetches lists over HTTP.
-func HTTPFetcher(c *http.Client) Fetcher {
-	return func(ctx context.Context, uri string) ([]byte, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
-		if err != nil {
-			return nil, fmt.Errorf("make request: %w", err)
-		}
-		req.Header.Set("Accept", statuslist.MediaTypeCWT)
-		resp, err := c.Do(req)
-		if err != nil {
-			return nil, fmt.Errorf("call: %w", err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if resp.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("the server answered %d", resp.StatusCode)
-		}
-		body, err := io.ReadAll(io.LimitReader(resp.Body, maxList+1))
-		if err != nil {
-			return nil, fmt.Errorf("read: %w", err)
-		}
-		if len(body) > maxList {
-			return nil, errors.New("the list is too large")
-		}
-		return body, nil
+// prove makes the checks of the mdoc itself, that of the device among them if wanted.
+func prove(parsed *mdoc.IssuerSigned, d mdoc.Document, o Options, device bool) (*mdoc.Verified, []mdoc.Problem, error) {
+	trust := mdoc.VerifyOptions{Roots: o.Roots, Now: o.Now}
+	var verified *mdoc.Verified
+	var err error
+	if device {
+		verified, err = d.Verify(trust, o.SessionTranscript)
+	} else {
+		trust.DocType = d.DocType
+		verified, err = parsed.Verify(trust)
 	}
+	var failed *mdoc.VerificationError
+	switch {
+	case errors.As(err, &failed):
+		return nil, slices.Clone(failed.Problems), nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("verify document: %w", err)
+	}
+	return verified, nil, nil
+}
+
+// deviceCheck says whether the device's signature can be checked: the outcome is OutcomeOK if so, until it turns out otherwise.
+func deviceCheck(d mdoc.Document, transcript []byte) Check {
+	no := func(why string) Check {
+		return Check{Check: mdoc.CheckDevice, Outcome: OutcomeNotChecked, Problem: why}
+	}
+	switch {
+	case d.DocType == "":
+		return no("the document alone was given: no device has presented it")
+	case transcript == nil:
+		return no("the session transcript was not given")
+	case d.DeviceSignature == nil && d.DeviceMAC != nil:
+		return no("the device has authenticated with a MAC, which only the reader of the session can check")
+	}
+	return Check{Check: mdoc.CheckDevice, Outcome: OutcomeOK}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ type authority struct {
 	lists     statuslist.Signer
 }
 
-func newAuthority(t *testing.T) authority {
+func newAuthority(t testing.TB) authority {
 	t.Helper()
 	key := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -54,7 +55,14 @@ func newAuthority(t *testing.T) authority {
 	return a
 }
 
-func (a authority) document(t *testing.T, status *mdoc.StatusRef) []byte {
+func (a authority) document(t testing.TB, status *mdoc.StatusRef) []byte {
+	t.Helper()
+	document, _ := a.issue(t, status)
+	return document
+}
+
+// issue gives a document and the key of the device it is for.
+func (a authority) issue(t testing.TB, status *mdoc.StatusRef) ([]byte, *ecdsa.PrivateKey) {
 	t.Helper()
 	device, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -62,10 +70,15 @@ func (a authority) document(t *testing.T, status *mdoc.StatusRef) []byte {
 		NameSpaces: []mdoc.NameSpace{{Name: "org.example.1", Elements: []mdoc.Element{{Identifier: "name", Value: "Ada"}}}},
 		Signed:     a.now, ValidFrom: a.now, ValidUntil: a.now.AddDate(0, 1, 0), Status: status}, a.documents)
 	require.NoError(t, err)
-	return issued.Bytes
+	return issued.Bytes, device
 }
 
 func (a authority) list(t *testing.T, subject string, set map[uint64]statuslist.Status) []byte {
+	t.Helper()
+	return a.signedList(t, subject, set).CWT
+}
+
+func (a authority) signedList(t *testing.T, subject string, set map[uint64]statuslist.Status) *statuslist.Signed {
 	t.Helper()
 	list, err := statuslist.New(4, 64)
 	require.NoError(t, err)
@@ -74,7 +87,7 @@ func (a authority) list(t *testing.T, subject string, set map[uint64]statuslist.
 	}
 	token, err := statuslist.Token{Subject: subject, IssuedAt: a.now, Expires: a.now.Add(time.Hour), TTL: time.Minute, List: list}.Sign(a.lists)
 	require.NoError(t, err)
-	return token.CWT
+	return token
 }
 
 func TestStatus(t *testing.T) {
@@ -149,7 +162,7 @@ func TestWhatIsNoDocumentAndWhatDoesNotHold(t *testing.T) {
 
 func TestHTTPFetcher(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Accept") != statuslist.MediaTypeCWT || r.URL.Path != "/list" {
+		if !strings.HasPrefix(r.Header.Get("Accept"), statuslist.MediaTypeCWT+",") || r.URL.Path != "/list" {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
@@ -166,13 +179,24 @@ func TestHTTPFetcher(t *testing.T) {
 	}
 }
 
-func FuzzVerify(f *testing.F) {
+// Whatever is presented, it is unreadable, or every check of it is told of, without a root holding any.
+func FuzzPresent(f *testing.F) {
+	a := newAuthority(f)
+	document, key := a.issue(f, nil)
 	f.Add([]byte{0xa0})
 	f.Add([]byte("\xa2jnameSpaces\xa0jissuerAuth\x84@\xa0@@"))
+	f.Add(document)
+	f.Add(present(f, document, key))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := verifier.Verify(t.Context(), b, verifier.Options{Roots: x509.NewCertPool(), Now: time.Now()})
-		if err == nil {
-			require.False(t, got.OK(), "nothing holds without a root")
+		got, err := verifier.Present(t.Context(), b, verifier.Options{Roots: x509.NewCertPool(), Now: time.Now(), SessionTranscript: transcript})
+		if err != nil {
+			require.ErrorIs(t, err, verifier.ErrUnreadable)
+			return
+		}
+		require.NotEmpty(t, got)
+		require.False(t, verifier.NewReport(got).Valid, "nothing holds without a root")
+		for _, r := range got {
+			require.Len(t, r.Checks, len(verifier.CheckNames()))
 		}
 	})
 }

@@ -191,14 +191,31 @@ func (c *Client) Token(
 	case !server.PreAuthorizedGrantAnonymousAccess:
 		return oid4vci.TokenResponse{}, fmt.Errorf("%s: %w: the server demands a client_id", stepToken, ErrUnsupported)
 	}
-	form, err := oid4vci.TokenRequest{
+	return c.token(ctx, stepToken, issuer, oid4vci.TokenRequest{
 		GrantType: oid4vci.GrantPreAuthorizedCode, PreAuthorizedCode: grant.PreAuthorizedCode, TxCode: txCode,
-	}.Form()
+	})
+}
+
+// Refresh exchanges a refresh token for an access token and, as a rule, the next refresh token (RFC 6749, 6).
+func (c *Client) Refresh(ctx context.Context, issuer *Issuer, refreshToken string) (oid4vci.TokenResponse, error) {
+	if !issuer.AuthorizationServer.SupportsGrant(oid4vci.GrantRefreshToken) {
+		return oid4vci.TokenResponse{}, fmt.Errorf("%s: %w: the server does not list the grant", stepRefresh, ErrUnsupported)
+	}
+	return c.token(ctx, stepRefresh, issuer, oid4vci.TokenRequest{
+		GrantType: oid4vci.GrantRefreshToken, RefreshToken: refreshToken,
+	})
+}
+
+// token sends a token request.
+func (c *Client) token(
+	ctx context.Context, step string, issuer *Issuer, request oid4vci.TokenRequest,
+) (oid4vci.TokenResponse, error) {
+	form, err := request.Form()
 	if err != nil {
 		return oid4vci.TokenResponse{}, err
 	}
 	got, err := c.do(ctx, call{
-		step: stepToken, url: server.TokenEndpoint, limit: oid4vci.MaxSmallResponse,
+		step: step, url: issuer.AuthorizationServer.TokenEndpoint, limit: oid4vci.MaxSmallResponse,
 		post: true, contentType: oid4vci.ContentTypeForm, body: []byte(form.Encode()),
 	})
 	if err != nil {
@@ -209,7 +226,7 @@ func (c *Client) Token(
 		return oid4vci.TokenResponse{}, err
 	}
 	if !strings.EqualFold(token.TokenType, oid4vci.TokenTypeBearer) {
-		return oid4vci.TokenResponse{}, fmt.Errorf("%s: %w: token type", stepToken, ErrUnsupported)
+		return oid4vci.TokenResponse{}, fmt.Errorf("%s: %w: token type", step, ErrUnsupported)
 	}
 	return token, nil
 }
@@ -306,6 +323,7 @@ const (
 	stepMetadata       = "fetch issuer metadata"
 	stepServerMetadata = "fetch authorization server metadata"
 	stepToken          = "request token"
+	stepRefresh        = "refresh token"
 	stepNonce          = "request nonce"
 	stepCredential     = "request credential"
 	stepDeferred       = "request deferred credential"

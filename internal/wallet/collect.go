@@ -85,10 +85,8 @@ func (w *Wallet) Collect(ctx context.Context, offerLink, txCode string, o Collec
 	if err != nil {
 		return nil, err
 	}
-	p.AccessToken = token.AccessToken
-	if identifiers := token.CredentialIdentifiers(p.ConfigurationID); len(identifiers) > 0 {
-		p.Identifier = identifiers[0]
-	}
+	p.RefreshToken = token.RefreshToken
+	p.use(token)
 	if p.KeyIDs, err = w.newKeys(keyCount(issuer.Metadata, o.Keys)); err != nil {
 		return nil, err
 	}
@@ -96,6 +94,14 @@ func (w *Wallet) Collect(ctx context.Context, offerLink, txCode string, o Collec
 		return nil, err
 	}
 	return w.finish(ctx, p, issuer)
+}
+
+// use makes the collection go on with an access token.
+func (p *pending) use(token oid4vci.TokenResponse) {
+	p.AccessToken, p.Identifier = token.AccessToken, ""
+	if identifiers := token.CredentialIdentifiers(p.ConfigurationID); len(identifiers) > 0 {
+		p.Identifier = identifiers[0]
+	}
 }
 
 // Pending lists the collections that were begun and not finished.
@@ -124,14 +130,18 @@ func (w *Wallet) Resume(ctx context.Context, collectionID string) (*Collected, e
 	return w.finish(ctx, p, nil)
 }
 
-// Discard forgets a collection that was begun, with its device keys. What the issuer has issued for them is lost. The
-// error is ErrNotFound or one of the file system.
+// Discard forgets a collection that was begun, with its device keys. What the issuer has issued for them is lost, unless it
+// is in the store. The error is ErrNotFound or one of the file system.
 func (w *Wallet) Discard(collectionID string) error {
 	p, err := w.store.pending(collectionID)
 	if err != nil {
 		return err
 	}
-	return w.forget(p, nil)
+	document, _, err := w.stored(p)
+	if err != nil {
+		return err
+	}
+	return w.forget(p, document.Copies)
 }
 
 // collectionID names a collection after its offer, so that a second run with the same link finds it. The code in it is
@@ -234,6 +244,13 @@ func (w *Wallet) newKeys(count int) ([]string, error) {
 // finish asks for the credential of a collection on disk, checks it, stores it and forgets the collection. After an error
 // the collection stays, unless the error says that it can never be finished.
 func (w *Wallet) finish(ctx context.Context, p pending, given *Issuer) (*Collected, error) {
+	// The wallet may have stopped after the document was stored and before the collection was forgotten.
+	switch document, done, err := w.stored(p); {
+	case err != nil:
+		return nil, err
+	case done:
+		return &Collected{Document: document}, w.forget(p, document.Copies)
+	}
 	issuer, err := w.issuer(ctx, p.Offer, given)
 	if err != nil {
 		return nil, err
@@ -257,6 +274,9 @@ func (w *Wallet) finish(ctx context.Context, p pending, given *Issuer) (*Collect
 		ID: p.DocumentID, DocType: configuration.DocType, CredentialIssuer: p.Offer.CredentialIssuer,
 		ConfigurationID: p.ConfigurationID, CollectedAt: w.now().UTC(),
 	}
+	if p.Replaces != nil {
+		document.Version = p.Replaces.Version + 1
+	}
 	event := oid4vci.NotificationRequest{NotificationID: response.NotificationID, Event: oid4vci.CredentialAccepted}
 	if err := w.keep(&document, response, p); err != nil {
 		event.Event = oid4vci.CredentialFailure
@@ -269,6 +289,18 @@ func (w *Wallet) finish(ctx context.Context, p pending, given *Issuer) (*Collect
 		return nil, err
 	}
 	return collected, nil
+}
+
+// stored gives the document of a collection that is in the store already.
+func (w *Wallet) stored(p pending) (document Document, done bool, err error) {
+	document, err = w.store.Document(p.DocumentID)
+	if errors.Is(err, ErrNotFound) {
+		return Document{}, false, nil
+	}
+	if err != nil || len(document.Copies) == 0 || !slices.Contains(p.KeyIDs, document.Copies[0].KeyID) {
+		return Document{}, false, err
+	}
+	return document, true, nil
 }
 
 func (w *Wallet) keysOf(p pending) ([]*ecdsa.PrivateKey, error) {
@@ -376,6 +408,15 @@ func (w *Wallet) keep(document *Document, response oid4vci.CredentialResponse, p
 		document.Copies = append(document.Copies, Copy{KeyID: checked.keyID})
 		copies = append(copies, data)
 	}
+	if p.RefreshToken != "" {
+		token := refreshToken{Token: p.RefreshToken}
+		if grant := p.Offer.Grants.PreAuthorizedCode; grant != nil {
+			token.AuthorizationServer = grant.AuthorizationServer
+		}
+		if err := w.store.saveToken(document.ID, token); err != nil {
+			return err
+		}
+	}
 	return w.store.saveDocument(*document, copies)
 }
 
@@ -387,8 +428,14 @@ func (w *Wallet) notify(ctx context.Context, issuer *Issuer, accessToken string,
 	return w.client.Notify(ctx, issuer, accessToken, event) == nil
 }
 
-// forget removes a collection and those of its keys that no copy is bound to.
+// forget removes a collection, those of its keys that no copy is bound to and, if there are copies, the version that they
+// replace.
 func (w *Wallet) forget(p pending, used []Copy) error {
+	if p.Replaces != nil && len(used) > 0 {
+		if err := w.store.deleteVersion(*p.Replaces, used); err != nil {
+			return err
+		}
+	}
 	if err := w.store.deletePending(p.ID); err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
 // Package wallet is mdocket's reference wallet: it collects mobile documents from an OpenID4VCI 1.0 issuer with the
-// pre-authorized code flow, keeps them with their device keys in a folder, and shows them. The demo, the tests and the load
+// pre-authorized code flow, keeps them with their device keys in a folder, shows them, and replaces them by newer versions
+// that the issuer has for them (refresh tokens). The demo, the tests and the load
 // generator use it; it works with any conforming issuer of mso_mdoc documents, not with mdocket alone.
 //
 // Client offers the steps of the protocol one by one and keeps nothing. Wallet puts them together, keeps what a crash must

@@ -22,6 +22,8 @@ var (
 	ErrBadAnswer = errors.New("answer not usable")
 	// ErrBadDocument: an issued document does not verify, is of another docType, or is not bound to a key of this wallet.
 	ErrBadDocument = errors.New("issued document refused")
+	// ErrNoRefreshToken: the issuer gave no refresh token with the document.
+	ErrNoRefreshToken = errors.New("the document has no refresh token")
 	// ErrNotFound: the store has nothing by that id.
 	ErrNotFound = errors.New("not found")
 )

@@ -61,6 +61,7 @@ type testIssuer struct {
 	asked         []oid4vci.CredentialRequest // with good proofs
 	keys          []string
 	agents        map[string]bool
+	refreshTokens map[string]bool
 
 	Metadata   oid4vci.IssuerMetadata
 	AS         oid4vci.AuthorizationServerMetadata
@@ -68,6 +69,7 @@ type testIssuer struct {
 	Request    func(*mdoc.Request)               // edits a document before it is signed
 	Response   func(*oid4vci.CredentialResponse) // edits a response before it is sent
 	Defer      bool                              // answer 202 first
+	Update     *bool                             // what answers to refresh tokens say of updates
 }
 
 func newTestIssuer(t testing.TB) *testIssuer {
@@ -76,7 +78,7 @@ func newTestIssuer(t testing.TB) *testIssuer {
 		t: t, offers: map[string]oid4vci.CredentialOffer{}, redeemed: map[string]bool{}, tokens: map[string]bool{},
 		nonces: map[string]bool{}, issued: map[string]oid4vci.CredentialResponse{}, deferred: map[string]string{},
 		bent: map[string]func(http.ResponseWriter, *http.Request) bool{}, lost: map[string]int{},
-		requests: map[string]int{}, agents: map[string]bool{},
+		requests: map[string]int{}, agents: map[string]bool{}, refreshTokens: map[string]bool{},
 	}
 	i.root, i.signer = newAuthority(t)
 	mux := http.NewServeMux()
@@ -306,6 +308,10 @@ func (i *testIssuer) token(w http.ResponseWriter, r *http.Request) {
 		i.refuse(w, refused)
 		return
 	}
+	if request.GrantType == oid4vci.GrantRefreshToken {
+		i.refresh(w, request.RefreshToken)
+		return
+	}
 	offer, known := i.offers[strings.TrimPrefix(request.PreAuthorizedCode, "code-of-")]
 	asked := known && offer.Grants.PreAuthorizedCode.TxCode != nil
 	switch {
@@ -324,6 +330,36 @@ func (i *testIssuer) token(w http.ResponseWriter, r *http.Request) {
 		}
 		i.send(w, 200, response)
 	}
+}
+
+// refresh takes each refresh token once and gives another.
+func (i *testIssuer) refresh(w http.ResponseWriter, token string) {
+	if !i.refreshTokens[token] {
+		i.refuse(w, oid4vci.NewError(oid4vci.InvalidGrant, "the refresh token is unknown or used"))
+		return
+	}
+	delete(i.refreshTokens, token)
+	response := oid4vci.TokenResponse{AccessToken: "token-" + rand.Text(), TokenType: "Bearer", ExpiresIn: 300,
+		RefreshToken: "token-" + rand.Text(), UpdateAvailable: i.Update}
+	i.tokens[response.AccessToken], i.refreshTokens[response.RefreshToken] = true, true
+	i.send(w, 200, response)
+}
+
+// refreshes makes the issuer give refresh tokens and say what it has.
+func (i *testIssuer) refreshes(update *bool) {
+	i.AS.GrantTypesSupported = append(i.AS.GrantTypesSupported, oid4vci.GrantRefreshToken)
+	i.Update = update
+	i.TokenExtra = func(response *oid4vci.TokenResponse) {
+		response.RefreshToken = "token-" + rand.Text()
+		i.refreshTokens[response.RefreshToken] = true
+	}
+}
+
+// set changes the issuer between two requests.
+func (i *testIssuer) set(change func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	change()
 }
 
 func (i *testIssuer) nonce(w http.ResponseWriter, _ *http.Request) {

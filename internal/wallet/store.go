@@ -22,7 +22,8 @@ import (
 //
 //	keys/<key id>.pem            PKCS#8; the id is the JWK thumbprint of the public key
 //	documents/<id>.json          index entry of a document, written last: without it there is no document
-//	documents/<id>-<copy>.cbor   IssuerSigned, one for each device key
+//	documents/<id>-<copy>.cbor   IssuerSigned, one for each device key; of later versions <id>-v<version>-<copy>.cbor
+//	tokens/<id>.json             refresh token of a document
 //	pending/<id>.json            a collection whose request has been or may have been sent
 //
 // Files are readable by their owner only. A file appears under its name whole and flushed to disk, or not at all, so a
@@ -38,7 +39,8 @@ type Document struct {
 	DocType          string    `json:"doctype"`
 	CredentialIssuer string    `json:"credential_issuer"`
 	ConfigurationID  string    `json:"credential_configuration_id"`
-	CollectedAt      time.Time `json:"collected_at"`
+	Version          int       `json:"version,omitempty"` // how often a newer version took the document's place
+	CollectedAt      time.Time `json:"collected_at"`      // this version
 	Signed           time.Time `json:"signed"`
 	ValidFrom        time.Time `json:"valid_from"`
 	ValidUntil       time.Time `json:"valid_until"`
@@ -61,12 +63,21 @@ type pending struct {
 	AccessToken     string                  `json:"access_token"`
 	KeyIDs          []string                `json:"key_ids"`
 	TransactionID   string                  `json:"transaction_id,omitempty"`
+	RefreshToken    string                  `json:"refresh_token,omitempty"` // goes with the document
+	Replaces        *Document               `json:"replaces,omitempty"`      // the version whose place the document takes
 	StartedAt       time.Time               `json:"started_at"`
+}
+
+// refreshToken leads to newer versions of a document.
+type refreshToken struct {
+	Token               string `json:"refresh_token"`
+	AuthorizationServer string `json:"authorization_server,omitempty"` // as the offer named it
 }
 
 const (
 	keysFolder      = "keys"
 	documentsFolder = "documents"
+	tokensFolder    = "tokens"
 	pendingFolder   = "pending"
 
 	pemType = "PRIVATE KEY"
@@ -74,7 +85,7 @@ const (
 
 // Open opens a store and creates the folder if it is not there.
 func Open(dir string) (*Store, error) {
-	for _, name := range []string{keysFolder, documentsFolder, pendingFolder} {
+	for _, name := range []string{keysFolder, documentsFolder, tokensFolder, pendingFolder} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			return nil, fmt.Errorf("open wallet store: %w", err)
 		}
@@ -105,13 +116,25 @@ func (s *Store) Document(id string) (Document, error) {
 // Copy returns the IssuerSigned bytes of a copy of a document, counted from 0, with its device key; or ErrNotFound.
 func (s *Store) Copy(id string, number int) ([]byte, *ecdsa.PrivateKey, error) {
 	document, err := s.Document(id)
-	if err != nil {
-		return nil, nil, err
+	for err == nil {
+		data, key, failed := s.readCopy(document, number)
+		if failed == nil {
+			return data, key, nil
+		}
+		read := document.Version
+		if document, err = s.Document(id); err == nil && document.Version == read {
+			err = failed
+		}
+		// Else a newer version has taken its place meanwhile.
 	}
+	return nil, nil, err
+}
+
+func (s *Store) readCopy(document Document, number int) ([]byte, *ecdsa.PrivateKey, error) {
 	if number < 0 || number >= len(document.Copies) {
 		return nil, nil, fmt.Errorf("read document copy: %w", ErrNotFound)
 	}
-	data, err := os.ReadFile(s.copyPath(id, number))
+	data, err := os.ReadFile(s.copyPath(document, number))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read document copy: %w", err)
 	}
@@ -125,7 +148,7 @@ func (s *Store) Copy(id string, number int) ([]byte, *ecdsa.PrivateKey, error) {
 // saveDocument writes the copies and then the index entry that makes them a document.
 func (s *Store) saveDocument(document Document, copies [][]byte) error {
 	for i, data := range copies {
-		if err := writeFile(s.copyPath(document.ID, i), data); err != nil {
+		if err := writeFile(s.copyPath(document, i), data); err != nil {
 			return fmt.Errorf("save document: %w", err)
 		}
 	}
@@ -133,6 +156,33 @@ func (s *Store) saveDocument(document Document, copies [][]byte) error {
 		return fmt.Errorf("save document: %w", err)
 	}
 	return nil
+}
+
+// deleteVersion removes the copies of a version that another one has replaced, with the keys that this one does not use.
+func (s *Store) deleteVersion(old Document, used []Copy) error {
+	for i, c := range old.Copies {
+		if err := os.Remove(s.copyPath(old, i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("delete document copy: %w", err)
+		}
+		if slices.Contains(used, c) {
+			continue
+		}
+		if err := s.deleteKey(c.KeyID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) saveToken(documentID string, t refreshToken) error {
+	if err := s.saveEntry(tokensFolder, documentID, t); err != nil {
+		return fmt.Errorf("save refresh token: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) token(documentID string) (refreshToken, error) {
+	return readEntry[refreshToken](s, tokensFolder, documentID)
 }
 
 // saveKey writes a device key and returns its id.
@@ -210,8 +260,12 @@ func (s *Store) path(folder, id, extension string) string {
 	return filepath.Join(s.dir, folder, id+extension)
 }
 
-func (s *Store) copyPath(id string, number int) string {
-	return s.path(documentsFolder, fmt.Sprintf("%s-%d", id, number), ".cbor")
+func (s *Store) copyPath(document Document, number int) string {
+	name := fmt.Sprintf("%s-%d", document.ID, number)
+	if document.Version > 0 {
+		name = fmt.Sprintf("%s-v%d-%d", document.ID, document.Version, number)
+	}
+	return s.path(documentsFolder, name, ".cbor")
 }
 
 func (s *Store) saveEntry(folder, id string, entry any) error {

@@ -8,10 +8,12 @@ import (
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
-// Task queues. Signing has its own, so that its concurrency can be limited and its workers can sit beside the keys.
+// Task queues. Signing has its own, so that its concurrency can be limited and its workers can sit beside the keys; the pages of batches have
+// theirs, so that a large batch leaves everything else its turn.
 const (
 	QueueRequests = "mdocket-requests"
 	QueueSigning  = "mdocket-signing"
+	QueueBatches  = "mdocket-batches"
 )
 
 // Heartbeat is how long an activity that talks to the outside may be silent before its worker counts as dead. Activities report three times as often.
@@ -21,6 +23,7 @@ const Heartbeat = 9 * time.Second
 const (
 	WorkflowIssuance     = "Issuance"
 	WorkflowCancellation = "Cancellation"
+	WorkflowBatch        = "Batch"
 	WorkflowReconcile    = "Reconcile"
 	WorkflowNotices      = "Notices"
 )
@@ -109,6 +112,35 @@ type CancellationActRef struct {
 type CancellationSnapshot struct {
 	State    domain.CancellationState `json:"state"`
 	Deadline time.Time                `json:"deadline"` // zero unless it waits for approval
+}
+
+// BatchID gives the workflow id of a batch. It is made from its id, so a second start is harmless.
+func BatchID(batchID string) string { return "batch-" + batchID }
+
+// BatchInput starts the workflow of a batch, or continues it.
+type BatchInput struct {
+	BatchID string `json:"batch_id"`
+	Next    int    `json:"next,omitempty"` // the first item that is not done for certain; 0 = the first one
+}
+
+// BatchSnapshot is all that the workflow needs to know of a batch.
+type BatchSnapshot struct {
+	State domain.BatchState `json:"state"`
+	Total int               `json:"total"`
+}
+
+// BatchPage names the items of a batch from one number to another, both included.
+type BatchPage struct {
+	BatchID string `json:"batch_id"`
+	From    int    `json:"from"`
+	To      int    `json:"to"`
+}
+
+// BatchResult is how a batch ended.
+type BatchResult struct {
+	Total     int `json:"total"`
+	Completed int `json:"completed"`
+	Failed    int `json:"failed"`
 }
 
 // NoticesResult counts what a sweep of notices did.

@@ -50,4 +50,5 @@ func TestOtherErrorsAreNoRefusals(t *testing.T) {
 func TestWorkflowIDs(t *testing.T) {
 	require.Equal(t, "issuance-r1", messages.IssuanceID("r1"))
 	require.Equal(t, "cancellation-c1", messages.CancellationID("c1"))
+	require.Equal(t, "batch-b1", messages.BatchID("b1"))
 }

@@ -115,6 +115,34 @@ func (e *Engine) ActOnCancellation(ctx context.Context, _ domain.CancellationAct
 	return untilRefused(func() (messages.CancellationSnapshot, error) { return e.issuer.ApplyCancellation(ctx, ref) })
 }
 
+// StartBatch implements issuer.Engine.
+func (e *Engine) StartBatch(ctx context.Context, batchID string) error {
+	running, err := e.start(batchID)
+	if err != nil || running {
+		return err
+	}
+	// A workflow starts by itself: its troubles do not reach the caller.
+	_ = e.RunBatch(ctx, batchID)
+	return nil
+}
+
+// RunBatch takes a batch to its end, in pages of seven items.
+func (e *Engine) RunBatch(ctx context.Context, batchID string) error {
+	const size = 7
+	snap, err := e.issuer.BeginBatch(ctx, batchID)
+	if err != nil {
+		return err
+	}
+	for from := 1; from <= snap.Total; from += size {
+		page := messages.BatchPage{BatchID: batchID, From: from, To: min(from+size-1, snap.Total)}
+		if err := e.issuer.RunBatch(ctx, page, func(int) error { return ctx.Err() }); err != nil {
+			return err
+		}
+	}
+	_, err = e.issuer.EndBatch(ctx, batchID)
+	return err
+}
+
 // Lock implements issuer.Engine.
 func (e *Engine) Lock(_ context.Context, requestID string) error {
 	e.mu.Lock()

@@ -42,6 +42,7 @@ type Options struct {
 	Config   func(*issuer.Config)            // changes the configuration before the authority is made
 	BaseURL  string                          // instead of BaseURL; for a server on loopback
 	Keys     func(keys.Manager) keys.Manager // wraps the keys, to see or stop what is signed
+	MDM      issuer.MDM                      // device management; nil = none
 }
 
 // Fixture is a running authority. All of it ends with the test.
@@ -103,7 +104,7 @@ func New(t testing.TB, o Options) *Fixture {
 
 	f.Engine = &Engine{}
 	f.Deps = issuer.Deps{Store: f.Store, Engine: f.Engine, Cache: f.Cache, Formats: formats, Keys: keyStore, Secret: secret,
-		Mailer: f.Mail, SMS: f.SMS, Templates: templates, Metrics: f.Metrics, Log: log, Now: f.Clock.Now, Rand: rand.Reader}
+		Mailer: f.Mail, SMS: f.SMS, MDM: o.MDM, Templates: templates, Metrics: f.Metrics, Log: log, Now: f.Clock.Now, Rand: rand.Reader}
 	if o.Keys != nil {
 		f.Deps.Keys = o.Keys(keyStore)
 	}
@@ -117,6 +118,7 @@ func New(t testing.TB, o Options) *Fixture {
 	login, err := f.Store.AccountByName(t.Context(), AdminName)
 	check(t, "load administrator", err)
 	f.admin = f.caller(t, login.Account)
+	f.Group(t, PersonGroup)
 	return f
 }
 
@@ -194,7 +196,7 @@ func (f *Fixture) Token(t testing.TB, caller domain.Caller) string {
 func NewPerson() domain.Person {
 	return domain.Person{
 		GivenName: "Erika", FamilyName: "Mustermann", Email: "erika@holder.example", Mobile: "+41791234567", BirthDate: "1990-03-01",
-		Group: "Traffic/Licences", Status: domain.PersonActive,
+		Group: PersonGroup, Status: domain.PersonActive,
 		Attributes: map[string]any{
 			"issuing_country": "UT", "issuing_authority": "Test Authority", "document_number": "D-77", "un_distinguishing_sign": "UTO",
 			"driving_privileges": []any{

@@ -1,0 +1,4 @@
+package public
+
+// ReadPresented opens the reading of what is presented to the fuzzers.
+var ReadPresented = readPresented
