@@ -41,8 +41,8 @@ func (a *Batch) BeginBatch(ctx context.Context, id string) (messages.BatchSnapsh
 // errStopping ends a page early where the worker is being stopped; another worker goes on with it.
 var errStopping = errors.New("the worker is being stopped")
 
-// RunBatch is Batcher.RunBatch; it runs on the queue of batches. Its heartbeats say which item is the oldest that is not done, and a further try
-// begins there.
+// RunBatch is Batcher.RunBatch; it runs on the queue of batches. Its heartbeats say which item is the oldest that is not done, and a
+// further try begins there.
 func (a *Batch) RunBatch(ctx context.Context, page messages.BatchPage) error {
 	if activity.HasHeartbeatDetails(ctx) {
 		var next int

@@ -13,19 +13,20 @@ import (
 // half-way, and then gives the same outcome. A *domain.Error is final, save CodeInternal and CodeEngineUnavailable; any other error is
 // worth a retry.
 type Issuer interface {
-	// Begin moves a received request to awaiting_approval or awaiting_collection; in any other state it only reads. CodeNotFound ends
-	// the workflow.
+	// Begin moves a received request to awaiting_approval or awaiting_collection, or to failed when its document could never be collected; in
+	// any other state it only reads. CodeNotFound ends the workflow.
 	Begin(ctx context.Context, requestID string) (messages.Snapshot, error)
 	// Apply carries out a recorded act (approve, reject, cancel, resend) under the rules of the state SQL has now.
 	Apply(ctx context.Context, ref messages.ActRef) (messages.Snapshot, error)
-	// Expire ends the request if the deadline of its present state has passed; else it only reads.
+	// Expire ends the request, as expired or failed, if the deadline of its present state has passed; else it only reads.
 	Expire(ctx context.Context, requestID string) (messages.Snapshot, error)
 	// Notify sends the unsent messages of the generation. An error means that something is still unsent and another try may help; failures
 	// for good are recorded and are no error here.
 	Notify(ctx context.Context, requestID string, generation int) error
 	// RemindApprovers sends the n-th reminder. The count begins at 1, and again at 1 when the workflow was started anew.
 	RemindApprovers(ctx context.Context, requestID string, n int) error
-	// Sign carries out a recorded collect act: the document is signed and stored when it returns without error.
+	// Sign carries out a recorded collect act: when it returns without error, the document is signed and stored or, as the snapshot says, the
+	// request has failed.
 	Sign(ctx context.Context, ref messages.ActRef) (messages.Snapshot, error)
 	// Reconcile calls start for each open request that may have no workflow, starts those of cancellations likewise, and gives how many it
 	// started. A start that was not needed is harmless.

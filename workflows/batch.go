@@ -15,16 +15,16 @@ import (
 var batching *activities.Batch
 
 const (
-	// pageSize is how many items one activity takes: so many that a batch of a hundred thousand has a short history, so few that a worker that dies
-	// leaves little to be looked at again.
+	// pageSize is how many items one activity takes: so many that a batch of a hundred thousand has a short history, so few that a worker
+	// that dies leaves little to be looked at again.
 	pageSize = 500
-	// pagesAtOnce is how many pages of one batch are worked on side by side. Items wait for each other at the end of the audit's chain, so more
-	// would only wait.
+	// pagesAtOnce is how many pages of one batch are worked on side by side. Items wait for each other at the end of the audit's chain, so
+	// more would only wait.
 	pagesAtOnce = 3
 )
 
-// Batch carries out a batch page by page until every item is done. It knows numbers of items only; which they are, and which of them are done, is in
-// SQL. An unknown batch is the only failure: items that fail are results. Nothing stops a batch, so there are no updates.
+// Batch carries out a batch page by page until every item is done. It knows numbers of items only; which they are, and which of them are
+// done, is in SQL. An unknown batch is the only failure: items that fail are results. Nothing stops a batch, so there are no updates.
 func Batch(ctx workflow.Context, in messages.BatchInput) (messages.BatchResult, error) {
 	w := &batch{id: in.BatchID, next: max(in.Next, 1)}
 	return w.run(ctx)
@@ -54,8 +54,8 @@ func (w *batch) run(ctx workflow.Context) (messages.BatchResult, error) {
 	return result, err
 }
 
-// pages hands out pages, a few at a time, until all are done. When the history has become long, the pages that run are waited for, and the next run
-// goes on after them.
+// pages hands out pages, a few at a time, until all are done. When the history has become long, the pages that run are waited for, and
+// the next run goes on after them.
 func (w *batch) pages(ctx workflow.Context, total int) error {
 	ctx = paging(ctx)
 	done := workflow.NewSelector(ctx)

@@ -511,6 +511,23 @@ func TestOlderSnapshotsAreIgnored(t *testing.T) {
 	require.Equal(t, 49*time.Hour, after, "the deadline of the newer generation holds")
 }
 
+// A collection that the rules refuse for good, and a request that could never be collected, end the workflow; nothing is waited for any more.
+func TestFailedRequests(t *testing.T) {
+	r := newRun(t, request{state: domain.RequestAwaitingCollection, generation: 1})
+	r.issuer.stale["first"] = messages.Snapshot{State: domain.RequestFailed, Generation: 1}
+	collected := r.update(time.Minute, domain.ActCollect, "first")
+	end, after := r.finish()
+	require.NoError(t, collected.err)
+	require.Equal(t, domain.RequestFailed, collected.snap.State)
+	require.Equal(t, domain.RequestFailed, end)
+	require.Equal(t, time.Minute, after)
+
+	late := newRun(t, request{state: domain.RequestFailed})
+	end, after = late.finish()
+	require.Equal(t, domain.RequestFailed, end)
+	require.Zero(t, after)
+}
+
 func TestCancelWhileSigning(t *testing.T) {
 	r := newRun(t, request{state: domain.RequestAwaitingCollection})
 	r.signAfterApply()

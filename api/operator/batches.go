@@ -106,7 +106,8 @@ type BatchProgress struct {
 }
 
 func progressDTO(b domain.Batch) BatchProgress {
-	return BatchProgress{State: b.State, Total: b.Total, Pending: b.Pending(), InProgress: b.InProgress(), Completed: b.Completed, Failed: b.Failed,
+	return BatchProgress{State: b.State, Total: b.Total, Pending: b.Pending(), InProgress: b.InProgress(), Completed: b.Completed,
+		Failed:    b.Failed,
 		UpdatedAt: b.UpdatedAt.UTC(), EndedAt: optional(b.EndedAt)}
 }
 
@@ -148,7 +149,8 @@ type batchItem struct {
 }
 
 func batchItemDTO(it domain.BatchItem) batchItem {
-	return batchItem{N: it.N, SubjectID: it.SubjectID, PersonID: it.PersonID, RequestID: it.RequestID, DocumentID: it.DocumentID, Serial: it.Serial,
+	return batchItem{N: it.N, SubjectID: it.SubjectID, PersonID: it.PersonID, RequestID: it.RequestID, DocumentID: it.DocumentID,
+		Serial:   it.Serial,
 		Platform: it.Platform, State: it.State, Code: it.Code, Message: it.Message, UpdatedAt: it.UpdatedAt.UTC()}
 }
 
@@ -185,7 +187,8 @@ func (o *operator) batches() {
 			"permission is that of the operation; a filter of people needs `people_read` as well, one of documents `documents_read`, and finds what " +
 			"both permissions reach.",
 		problems: []domain.Code{domain.CodeNotFound}}, o.previewBatch)
-	add(o, operation{id: "create-batch", method: http.MethodPost, path: "/v1/batches", tag: tagBatches, needs: makes, status: http.StatusCreated,
+	add(o, operation{id: "create-batch", method: http.MethodPost, path: "/v1/batches", tag: tagBatches, needs: makes,
+		status:  http.StatusCreated,
 		summary: "Create and start a batch",
 		description: "Carries one operation out on many people or documents: up to 10,000 that are named, or up to 1,000,000 that a filter finds at " +
 			"this moment. Each item is held to the rules of the single operation, with the rights that the caller has when its turn comes, and fails " +

@@ -55,7 +55,8 @@ func testBatches(t *testing.T, s *server) {
 	b := a.object(t, http.StatusCreated)
 	id := text(t, b, "id")
 	require.Equal(t, "/v1/batches/"+id, a.header.Get("Location"))
-	for member, want := range map[string]any{"operation": "disable", "reason": "stolen", "notes": "the whole box", "state": "completed", "total": 9.0,
+	for member, want := range map[string]any{"operation": "disable", "reason": "stolen", "notes": "the whole box", "state": "completed",
+		"total":   9.0,
 		"pending": 0.0, "in_progress": 0.0, "completed": 8.0, "failed": 1.0, "created_by": s.Admin().AccountID} {
 		require.Equal(t, want, b[member], member)
 	}
@@ -103,7 +104,8 @@ func testBatchByFilter(t *testing.T, s *server) {
 	require.True(t, ok, "one selected: the answer says what came of it")
 	require.Equal(t, here.ID, item["person_id"])
 	require.NotEmpty(t, item["request_id"])
-	preview := s.post(t, "/v1/batches/preview", map[string]any{"operation": "request", "profile_id": profile.ID, "person_filter": map[string]any{}}).
+	preview := s.post(t, "/v1/batches/preview", map[string]any{"operation": "request", "profile_id": profile.ID,
+		"person_filter": map[string]any{}}).
 		object(t, http.StatusOK)
 	require.Equal(t, []any{2.0, 2.0, profile.ID, "licence", []any{}},
 		[]any{preview["total"], preview["checked"], preview["profile_id"], preview["profile_name"], preview["refused"]})
@@ -112,12 +114,14 @@ func testBatchByFilter(t *testing.T, s *server) {
 	b = s.post(t, "/v1/batches", map[string]any{"operation": "cancel", "reason": "withdrawn",
 		"document_filter": map[string]any{"group": "Traffic/Licences", "state": "active"}}).object(t, http.StatusCreated)
 	require.InEpsilon(t, 1.0, b["completed"], 0)
-	s.post(t, "/v1/batches", map[string]any{"operation": "cancel", "reason": "withdrawn", "document_filter": map[string]any{"group": "Parks"}}).
+	s.post(t, "/v1/batches", map[string]any{"operation": "cancel", "reason": "withdrawn",
+		"document_filter": map[string]any{"group": "Parks"}}).
 		refused(t, domain.CodeNotFound)
 }
 
 func TestBatchRefusals(t *testing.T) {
 	s := newServer(t)
+	profile := s.Profile(t, "licence").ID
 	for name, c := range map[string]struct {
 		body  map[string]any
 		field string
@@ -127,11 +131,12 @@ func TestBatchRefusals(t *testing.T) {
 		"no selection":    {map[string]any{"operation": "enable"}, "operation"},
 		"wrong selection": {map[string]any{"operation": "enable", "person_filter": map[string]any{}}, "person_filter"},
 		"no such group":   {map[string]any{"operation": "enable", "document_filter": map[string]any{"group": "X"}}, "document_filter.group"},
-		"not a day": {map[string]any{"operation": "request", "profile_id": nobody, "person_filter": map[string]any{"birth_date": "soon"}},
+		"not a day": {map[string]any{"operation": "request", "profile_id": profile, "person_filter": map[string]any{"birth_date": "soon"}},
 			"person_filter.birth_date"},
-		"no reason":         {map[string]any{"operation": "cancel", "documents": []string{nobody}}, "reason"},
-		"too many":          {map[string]any{"operation": "enable", "documents": make([]string, 10_001)}, "documents"},
-		"unknown in filter": {map[string]any{"operation": "enable", "document_filter": map[string]any{"colour": "red"}}, "document_filter.colour"},
+		"no reason": {map[string]any{"operation": "cancel", "documents": []string{nobody}}, "reason"},
+		"too many":  {map[string]any{"operation": "enable", "documents": make([]string, 10_001)}, "documents"},
+		"unknown in filter": {map[string]any{"operation": "enable", "document_filter": map[string]any{"colour": "red"}},
+			"document_filter.colour"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.changesNothing(t, func() {
@@ -207,9 +212,9 @@ func (s *server) received(t testing.TB, n int) string {
 }
 
 // watch opens the stream of a batch on a real server.
-func (s *server) watch(t testing.TB, ctx context.Context, base, id string) *bufio.Reader {
+func (s *server) watch(t testing.TB, base, id string) *bufio.Reader {
 	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/batches/"+id+"/events", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/batches/"+id+"/events", nil)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+s.admin)
 	resp, err := http.DefaultClient.Do(req)
@@ -243,7 +248,7 @@ func testBatchEvents(t *testing.T, s *server) {
 	id := s.received(t, 3)
 	web := httptest.NewServer(s.handler)
 	defer web.Close()
-	events := s.watch(t, t.Context(), web.URL, id)
+	events := s.watch(t, web.URL, id)
 	first := event(t, events)
 	require.Equal(t, []any{"received", 3.0, 3.0, 0.0, 0.0, 0.0},
 		[]any{first["state"], first["total"], first["pending"], first["in_progress"], first["completed"], first["failed"]})
@@ -276,7 +281,7 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	for range 2 {
-		event(t, s.watch(t, t.Context(), "http://"+listener.Addr().String(), id))
+		event(t, s.watch(t, "http://"+listener.Addr().String(), id))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -290,7 +295,7 @@ func TestBrokenStreamsAreCut(t *testing.T) {
 	id := s.received(t, 2)
 	web := httptest.NewServer(s.handler)
 	defer web.Close()
-	events := s.watch(t, t.Context(), web.URL, id)
+	events := s.watch(t, web.URL, id)
 	event(t, events)
 	require.NoError(t, s.Store.Close())
 	_, err := events.ReadByte()

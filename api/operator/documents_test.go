@@ -118,7 +118,9 @@ func TestProfiles(t *testing.T) {
 	path := "/v1/profiles/" + text(t, p, "id")
 	require.Equal(t, 1.0, p["version"])
 	require.Equal(t, map[string]any{"display_name": "Licence", "format": "iso-mdl", "notification_scheme": "code_by_email", "max_copies": 1.0,
-		"on_reissue": "disable"}, p["options"])
+		"on_reissue": "disable", "logon_code": "none", "mdm": map[string]any{"restriction": "unrestricted"},
+		"self_service": map[string]any{"show_qr": true, "user_id": "{email}", "server_name": "{server_name}",
+			"profile_name": "MobileID {common_name}", "notify_outcome": "always"}}, p["options"])
 
 	change := map[string]any{"version": 1, "comment": "longer", "options": map[string]any{"display_name": "Licence", "format": "iso-mdl",
 		"lifetime_days": 90, "max_copies": 5, "on_reissue": "keep", "notification_scheme": "none", "credential_group": "licences",
@@ -183,7 +185,7 @@ func TestFormats(t *testing.T) {
 		ids = append(ids, f["id"])
 		require.NotContains(t, f, "elements")
 	}
-	require.Equal(t, []any{"iso-mdl", "staff-badge"}, ids)
+	require.Equal(t, []any{"aamva-mdl", "eu-pid", "iso-mdl", "photo-id", "staff-badge"}, ids)
 	f := s.call(t, s.admin, http.MethodGet, "/v1/formats/iso-mdl", nil).object(t, http.StatusOK)
 	require.Equal(t, "org.iso.18013.5.1.mDL", f["doc_type"])
 	require.Equal(t, "SHA-256", f["digest_algorithm"])
@@ -196,7 +198,9 @@ func TestSettings(t *testing.T) {
 	defaults := s.call(t, s.admin, http.MethodGet, "/v1/settings", nil).object(t, http.StatusOK)
 	require.Equal(t, map[string]any{"authentication_code_complexity": "04-08N", "authentication_code_lifetime": 2592000.0,
 		"screen_code_lifetime": 120.0, "authentication_code_attempts": 5.0, "approval_deadline": 2592000.0, "approval_reminder": 259200.0,
-		"collection_deadline": 2592000.0, "email_enabled": true, "sms_enabled": true}, defaults)
+		"collection_deadline": 2592000.0, "email_enabled": true, "sms_enabled": true, "logon_code_simple": "12-12N",
+		"logon_code_complex": "12-12ULSN[BGIlOQDSZ]", "logon_code_lifetime": 2592000.0, "logon_code_attempts": 5.0, "self_service_role": "",
+		"request_before_data_approval": false, "public_base_url": "", "qr_base_url": "", "version": 1.0}, defaults)
 	with := func(name string, value any) map[string]any {
 		out := map[string]any{}
 		for k, v := range defaults {
@@ -225,6 +229,11 @@ func TestSettings(t *testing.T) {
 		"too short":       {"screen_code_lifetime", 1},
 		"combination":     {"email_enabled", false},
 		"text":            {"email_enabled", "yes"},
+		"logon rule":      {"logon_code_complex", "12-12"},
+		"logon attempts":  {"logon_code_attempts", 21},
+		"no such role":    {"self_service_role", nobody},
+		"address":         {"public_base_url", "https://issuer.example/path"},
+		"plain address":   {"qr_base_url", "http://issuer.example"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.changesNothing(t, func() {

@@ -76,13 +76,13 @@ func (o *operator) imports() {
 	line := schemas.Schema(reflect.TypeFor[importLine](), true, "ImportLine")
 	object := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true,
 		Description: "As in create-person, and portrait as base64; members are text but for attributes"}
+	asJSON, asNDJSON := &huma.MediaType{}, &huma.MediaType{}
 	add(o, operation{id: "import-people", method: http.MethodPost, path: ImportPath, tag: tagPeople,
 		needs: []domain.Permission{domain.PermPeopleWrite},
 		requestBody: &huma.RequestBody{Required: true, Description: "UTF-8: CSV (RFC 4180) whose first line names the columns, a JSON list, or one " +
 			"JSON object on each line (NDJSON)",
 			Content: map[string]*huma.MediaType{mediaTypeCSV: {Schema: &huma.Schema{Type: huma.TypeString}},
-				mediaTypeJSON:   {Schema: &huma.Schema{Type: huma.TypeArray, Items: object}},
-				mediaTypeNDJSON: {Schema: object}}},
+				mediaTypeJSON: asJSON, mediaTypeNDJSON: asNDJSON}},
 		responses: map[string]*huma.Response{"200": {Description: "One JSON value on each line (NDJSON): every row in the order of the file, progress " +
 			"between them, then the summary", Content: map[string]*huma.MediaType{mediaTypeNDJSON: {Schema: line}}}},
 		summary: "Import people",
@@ -94,6 +94,8 @@ func (o *operator) imports() {
 			"client must read while it sends, and must not wait for an answer before it sends on. A bad beginning of the file is answered with 422 and " +
 			"changes nothing. The last line is {\"summary\": …}; without it, or with {\"problem\": …}, the import stopped there, and may be repeated.",
 	}, o.importPeople)
+	// Set late, or huma would read the body by them.
+	asJSON.Schema, asNDJSON.Schema = &huma.Schema{Type: huma.TypeArray, Items: object}, object
 }
 
 func (o *operator) importPeople(ctx context.Context, caller domain.Caller, in *importInput) (*huma.StreamResponse, error) {

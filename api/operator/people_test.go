@@ -8,8 +8,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -89,9 +91,45 @@ func TestPeopleInPagesAndSearch(t *testing.T) {
 		{map[string]any{"family_name": "Name0", "status": "active"}, 2},
 		{map[string]any{"email": "erika@holder.example", "limit": 4}, 4},
 		{map[string]any{"email": "else@holder.example"}, 0},
+		{map[string]any{"family_name": "name*"}, 5},
+		{map[string]any{"given_name": "ERIKA", "family_name": "name1"}, 2},
+		{map[string]any{"group": "Traffic", "groups_below": true}, 5},
+		{map[string]any{"group": "Traffic"}, 0},
+		{map[string]any{"mobile": "+41 79*", "birth_date": "1990-03-01"}, 5},
+		{map[string]any{"id": made[2], "data_approved": false}, 1},
+		{map[string]any{"max_expiry_until": "2040-01-01"}, 0},
+		{map[string]any{"logon_name": "x", "external_mobile_id": "y"}, 0},
 		{map[string]any{"after": made[3]}, 1},
 	} {
 		require.Len(t, s.call(t, s.admin, http.MethodPost, "/v1/people/search", c.by).items(t), c.want, "%v", c.by)
+	}
+}
+
+func TestBadSearches(t *testing.T) {
+	s := newServer(t)
+	for name, c := range map[string]struct {
+		body  map[string]any
+		field string
+	}{
+		"no such group":   {map[string]any{"group": "No/Where"}, "group"},
+		"below nothing":   {map[string]any{"groups_below": true}, "group"},
+		"day":             {map[string]any{"birth_date": "10.12.1985"}, "birth_date"},
+		"other day":       {map[string]any{"max_expiry_until": "soon"}, "max_expiry_until"},
+		"status":          {map[string]any{"status": "gone"}, "status"},
+		"mobile":          {map[string]any{"mobile": "12"}, "mobile"},
+		"mobile's start":  {map[string]any{"mobile": "079*"}, "mobile"},
+		"approved":        {map[string]any{"data_approved": "yes"}, "data_approved"},
+		"unknown field":   {map[string]any{"shoe_size": "43"}, "shoe_size"},
+		"page":            {map[string]any{"after": "x"}, "after"},
+		"too many":        {map[string]any{"limit": 501}, "limit"},
+		"not text":        {map[string]any{"family_name": 5}, "family_name"},
+		"list, not field": {map[string]any{"id": []string{nobody}}, "id"},
+	} {
+		p := s.call(t, s.admin, http.MethodPost, "/v1/people/search", c.body).refused(t, domain.CodeInvalid)
+		require.Equal(t, c.field, p.Errors[0].Field, name)
+	}
+	for _, query := range []string{"group_id=" + nobody, "data_approved=maybe", "groups_below=true", "group=Traffic", "family_name=x", "status=gone"} {
+		s.call(t, s.admin, http.MethodGet, "/v1/people?"+query, nil).refused(t, domain.CodeInvalid)
 	}
 }
 
@@ -112,6 +150,7 @@ func TestBadPeople(t *testing.T) {
 		"name not text":      {with("family_name", 5), domain.CodeInvalid, "family_name"},
 		"name too long":      {with("family_name", strings.Repeat("ä", 151)), domain.CodeInvalid, "family_name"},
 		"line feed":          {with("group", "a\nb"), domain.CodeInvalid, "group"},
+		"no such group":      {with("group", "No/Where"), domain.CodeInvalid, "group"},
 		"e-mail":             {with("email", "ada"), domain.CodeInvalid, "email"},
 		"mobile":             {with("mobile", "12"), domain.CodeInvalid, "mobile"},
 		"birth date":         {with("birth_date", "10.12.1985"), domain.CodeInvalid, "birth_date"},
@@ -222,6 +261,10 @@ type importLine struct {
 	Summary  *struct {
 		Created, Updated, Refused int
 	} `json:"summary"`
+	Progress *struct {
+		Rows  int
+		Bytes int64
+	} `json:"progress"`
 	Problem *problem.Problem `json:"problem"`
 }
 
@@ -274,7 +317,10 @@ func TestBadImports(t *testing.T) {
 		"unknown column":   {"given_name,family_name,shoe_size\n", "text/csv", domain.CodeInvalid},
 		"column twice":     {"given_name,family_name,given_name\n", "text/csv", domain.CodeInvalid},
 		"columns missing":  {"external_id\n1\n", "text/csv", domain.CodeInvalid},
-		"not CSV":          {"given_name,family_name\nA,B\n", "application/json", problem.CodeUnsupportedMediaType},
+		"not CSV":          {"given_name,family_name\nA,B\n", "application/xml", problem.CodeUnsupportedMediaType},
+		"CSV as JSON":      {"given_name,family_name\nA,B\n", "application/json", domain.CodeInvalid},
+		"object as list":   {`{"given_name": "A", "family_name": "B"}`, "application/json", domain.CodeInvalid},
+		"empty JSON":       {"", "application/json", domain.CodeInvalid},
 		"no media type":    {"given_name,family_name\nA,B\n", "", problem.CodeUnsupportedMediaType},
 		"header not quote": {"given\"name,family_name\n", "text/csv", domain.CodeInvalid},
 	} {
@@ -283,6 +329,77 @@ func TestBadImports(t *testing.T) {
 				s.call(t, s.admin, http.MethodPost, "/v1/people/import", c.file, "Content-Type", c.mediaType).refused(t, c.code)
 			})
 		})
+	}
+}
+
+func TestImportFormats(t *testing.T) {
+	s := newServer(t)
+	for mediaType, file := range map[string]string{
+		"text/csv":             "external_id,given_name,family_name,group\nF-1,Ada,,\nF-2,Ada,Zwei,New/Group\n",
+		"application/json":     `[{"external_id":"F-1","given_name":"Ada"},{"external_id":"F-2","given_name":"Ada","family_name":"Zwei","group":"New/Group"}]`,
+		"application/x-ndjson": `{"external_id":"F-1","given_name":"Ada"}` + "\n" + `{"external_id":"F-2","given_name":"Ada","family_name":"Zwei","group":"New/Group"}`,
+	} {
+		t.Run(mediaType, func(t *testing.T) {
+			a := s.call(t, s.admin, http.MethodPost, "/v1/people/import?create_groups=true&results=refused", file, "Content-Type", mediaType)
+			require.Equal(t, http.StatusOK, a.status, string(a.body))
+			lines := readLines(t, bytes.NewReader(a.body))
+			require.Len(t, lines, 2, "refused rows and the summary")
+			require.Equal(t, "refused", lines[0].Result)
+			require.Equal(t, []problem.Field{{Field: "family_name", Problem: "is required"}}, lines[0].Problems)
+			require.Equal(t, 1, lines[1].Summary.Refused)
+			require.Equal(t, 1, lines[1].Summary.Created+lines[1].Summary.Updated)
+		})
+	}
+	found := s.call(t, s.admin, http.MethodPost, "/v1/people/search", map[string]any{"external_id": "F-*"}).items(t)
+	require.Len(t, found, 1)
+	require.Equal(t, "New/Group", found[0]["group"])
+
+	file := "given_name,family_name\nA,B\n"
+	writer := s.Token(t, s.Caller(t, "writer", "", issuertest.All(domain.PermPeopleWrite)))
+	s.changesNothing(t, func() {
+		s.call(t, writer, http.MethodPost, "/v1/people/import?create_groups=true", file, "Content-Type", "text/csv").refused(t, domain.CodeForbidden)
+		for _, query := range []string{"results=none", "create_groups=maybe", "groups=x"} {
+			s.call(t, writer, http.MethodPost, "/v1/people/import?"+query, file, "Content-Type", "text/csv").refused(t, domain.CodeInvalid)
+		}
+	})
+}
+
+// deadlines is a connection that notes its deadlines.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read, write []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error  { d.read = append(d.read, at); return nil }
+func (d *deadlines) SetWriteDeadline(at time.Time) error { d.write = append(d.write, at); return nil }
+
+// TestImportTellsProgress: every thousand rows at the latest, and with each the caller gets more time.
+func TestImportTellsProgress(t *testing.T) {
+	s := newServer(t)
+	const rows = 2500
+	file := "given_name,family_name\n" + strings.Repeat("A,B\n", rows)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/people/import?results=refused", strings.NewReader(file))
+	req.Header.Set("Content-Type", "text/csv")
+	req.Header.Set("Authorization", "Bearer "+s.admin)
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	s.handler.ServeHTTP(w, req)
+	lines := readLines(t, w.Body)
+	require.GreaterOrEqual(t, len(lines), 3)
+	last := lines[len(lines)-1]
+	require.Equal(t, rows, last.Summary.Created)
+	seen := 0
+	for _, l := range lines[:len(lines)-1] {
+		require.NotNil(t, l.Progress)
+		require.Greater(t, l.Progress.Rows, seen)
+		require.LessOrEqual(t, l.Progress.Rows-seen, 1000)
+		require.Positive(t, l.Progress.Bytes)
+		require.LessOrEqual(t, l.Progress.Bytes, int64(len(file)))
+		seen = l.Progress.Rows
+	}
+	require.GreaterOrEqual(t, seen, 2000)
+	for _, moved := range [][]time.Time{w.read, w.write} {
+		require.GreaterOrEqual(t, len(moved), 3)
+		require.True(t, slices.IsSortedFunc(moved, time.Time.Compare))
 	}
 }
 

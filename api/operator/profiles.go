@@ -108,8 +108,9 @@ type changeProfileInput struct {
 func (o *operator) profiles() {
 	reads, writes := []domain.Permission{domain.PermProfilesRead}, []domain.Permission{domain.PermProfilesWrite}
 	add(o, operation{id: "create-profile", method: http.MethodPost, path: "/v1/profiles", tag: tagProfiles, status: http.StatusCreated,
-		needs:   writes,
-		summary: "Create a profile", description: "Adds a credential profile as its version 1. What is left out has its default; unknown members are refused.",
+		needs:       writes,
+		summary:     "Create a profile",
+		description: "Adds a credential profile as its version 1. What is left out has its default; unknown members are refused.",
 		problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused, domain.CodeUnknownFormat,
 			domain.CodeLifetimeBeyondSigner}}, o.createProfile)
 	add(o, operation{id: "list-profiles", method: http.MethodGet, path: "/v1/profiles", tag: tagProfiles, needs: reads,

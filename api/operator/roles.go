@@ -55,8 +55,9 @@ func (o *operator) roles() {
 	add(o, operation{id: "list-roles", method: http.MethodGet, path: "/v1/roles", tag: tagAccounts, needs: needs,
 		summary: "List roles", description: "Lists every role by name."}, o.listRoles)
 	add(o, operation{id: "change-role", method: http.MethodPut, path: "/v1/roles/{id}", tag: tagAccounts, needs: needs,
-		summary: "Change a role", description: "Replaces name and permissions, for every account that has the role. The version must be the one that was read, " +
-			"or the answer is 409 with the present one in details.",
+		summary: "Change a role",
+		description: "Replaces name and permissions, for every account that has the role. The version must be the one that was read, or the answer " +
+			"is 409 with the present one in details.",
 		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict}}, o.changeRole)
 }
 

@@ -26,8 +26,8 @@ type presentedForm struct {
 	SessionTranscript *string `json:"session_transcript,omitempty"` // of the session in which a DeviceResponse was presented
 }
 
-// verifyPresented answers POST /verify: the documents of the body are checked, and the answer tells of each check how it went (F8). The body is the
-// CBOR of an IssuerSigned or of a DeviceResponse, or presentedForm. Nothing of it is kept, logged or repeated.
+// verifyPresented answers POST /verify: the documents of the body are checked, and the answer tells of each check how it went (F8). The
+// body is the CBOR of an IssuerSigned or of a DeviceResponse, or presentedForm. Nothing of it is kept, logged or repeated.
 func (s *server) verifyPresented(c *gin.Context) {
 	presented, err := readPresented(c.GetHeader("Content-Type"), http.MaxBytesReader(c.Writer, c.Request.Body, maxPresented))
 	if err != nil {
@@ -59,7 +59,8 @@ var (
 	errBodyRead = errors.New("the body ended early")
 )
 
-// readPresented reads the body of POST /verify. Errors are or wrap errBodyType, errBodyForm, errBodyRead, *http.MaxBytesError, *domain.Error.
+// readPresented reads the body of POST /verify. Errors are or wrap errBodyType, errBodyForm, errBodyRead, *http.MaxBytesError,
+// *domain.Error.
 func readPresented(contentType string, body io.Reader) (issuer.Presented, error) {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil || mediaType != "application/cbor" && mediaType != "application/json" {

@@ -23,12 +23,12 @@ const (
 // aggregationMaxAge is how long the list of lists may be kept. A list is new long before the second document that names it is shown.
 const aggregationMaxAge = time.Minute
 
-// statusList answers GET /status-lists/:id: the signed list as a CWT or as a JWT, whichever the caller prefers. Past states of a list (clause 8.4)
-// are not given: who kept them could follow single documents.
+// statusList answers GET /status-lists/:id: the signed list as a CWT or as a JWT, whichever the caller prefers. Past states of a list
+// (clause 8.4) are not given: who kept them could follow single documents.
 func (s *server) statusList(c *gin.Context) {
 	ctx := c.Request.Context()
 	c.Header("Vary", "Accept, Accept-Encoding")
-	if c.Request.URL.Query().Has("time") {
+	if c.Request.URL.RawQuery != "" && c.Request.URL.Query().Has("time") {
 		s.fail(c, problem.New(ctx, problem.CodeNotSupported, "only the present state of a status list is given"))
 		return
 	}
@@ -73,8 +73,8 @@ func (s *server) statusLists(c *gin.Context) {
 	serveCached(c, "application/json", aggregationMaxAge, "", body)
 }
 
-// preferred gives the offered media type that Accept headers (RFC 9110, 12.5.1) prefer: the one with the highest weight, of those the one that is
-// named most exactly, of those the first. Without a header that is the first; empty means that none is accepted.
+// preferred gives the offered media type that Accept headers (RFC 9110, 12.5.1) prefer: the one with the highest weight, of those the one
+// that is named most exactly, of those the first. Without a header that is the first; empty means that none is accepted.
 func preferred(accept []string, offered ...string) string {
 	if len(accept) == 0 || len(accept) == 1 && strings.TrimSpace(accept[0]) == "" {
 		return offered[0]

@@ -33,7 +33,7 @@ func TestMetadata(t *testing.T) {
 	got := a.do(http.MethodGet, a.web.URL+"/.well-known/openid-credential-issuer/dmv", nil, nil)
 	require.Equal(t, http.StatusOK, got.status)
 	require.Equal(t, oid4vci.ContentTypeJSON, got.header.Get("Content-Type"))
-	require.Equal(t, "public, max-age=60", got.header.Get("Cache-Control"))
+	require.Equal(t, "public, no-cache", got.header.Get("Cache-Control"))
 	require.Equal(t, "*", got.header.Get("Access-Control-Allow-Origin"))
 	m, err := oid4vci.ParseIssuerMetadata([]byte(got.body), a.Config.BaseURL)
 	require.NoError(t, err)

@@ -17,19 +17,17 @@ import (
 	"github.com/mdocket/mdocket/internal/oid4vci"
 )
 
-const (
-	metadataKept   = 5 * time.Second // how long this process sends what it built
-	metadataMaxAge = "public, max-age=60"
-)
+// metadataCaching lets wallets keep the metadata but ask each time whether it still holds: an offer may name a profile that was made a moment ago.
+const metadataCaching = "public, no-cache"
 
 // proofAlgorithms are the JOSE algorithms of key proofs (E2).
 func proofAlgorithms() []string { return []string{"ES256", "ES384", "ES512"} }
 
-// metadataCache is the issuer metadata as it was last built.
+// metadataCache is the issuer metadata as it was last built, and of which profiles.
 type metadataCache struct {
-	mu      sync.Mutex
-	body    []byte
-	builtAt time.Time
+	mu    sync.Mutex
+	body  []byte
+	stamp string
 }
 
 // issuerMetadata answers GET /.well-known/openid-credential-issuer.
@@ -46,7 +44,11 @@ func (s *server) issuerMetadataBody(ctx context.Context) ([]byte, error) {
 	m := &s.metadata
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.body != nil && s.Now().Sub(m.builtAt) < metadataKept {
+	stamp, err := s.Issuer.ConfigurationsStamp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if m.body != nil && m.stamp == stamp {
 		return m.body, nil
 	}
 	configurations, err := s.Issuer.Configurations(ctx)
@@ -57,7 +59,7 @@ func (s *server) issuerMetadataBody(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode issuer metadata: %w", err)
 	}
-	m.body, m.builtAt = body, s.Now()
+	m.body, m.stamp = body, stamp
 	return body, nil
 }
 
@@ -141,7 +143,7 @@ func (s *server) authorizationServerMetadata(c *gin.Context) {
 // serveCached sends JSON that may be cached, or 304 to a caller that has it.
 func serveCached(c *gin.Context, body []byte) {
 	sum := sha256.Sum256(body)
-	c.Header("Cache-Control", metadataMaxAge)
+	c.Header("Cache-Control", metadataCaching)
 	c.Header("Content-Type", oid4vci.ContentTypeJSON)
 	c.Header("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
 	http.ServeContent(c.Writer, c.Request, "", time.Time{}, bytes.NewReader(body))

@@ -38,8 +38,8 @@ func newVerify() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return v.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
 	}
 	cmd.Flags().StringVar(&v.roots, "roots", "", "trusted IACA certificates: a PEM file or a URL")
-	cmd.Flags().StringArrayVar(&v.lists, "status-list", nil, "status list token at hand, CWT or JWT: a file or a URL; repeat; others are fetched")
-	cmd.Flags().StringVar(&v.transcript, "transcript", "", "file with the CBOR-encoded SessionTranscript in which a DeviceResponse was presented")
+	cmd.Flags().StringArrayVar(&v.lists, "status-list", nil, "status list at hand, CWT or JWT: a file or a URL; repeat; others are fetched")
+	cmd.Flags().StringVar(&v.transcript, "transcript", "", "file with the CBOR-encoded SessionTranscript of a DeviceResponse")
 	cmd.Flags().BoolVar(&v.offline, "offline", false, "fetch nothing")
 	cmd.Flags().BoolVar(&v.asJSON, "json", false, "print what POST /verify answers")
 	return cmd
@@ -165,7 +165,8 @@ func fetch(ctx context.Context, url string) ([]byte, error) {
 func printResult(out io.Writer, r verifier.Result) {
 	if r.Verified != nil {
 		v := r.Verified.MSO.Validity
-		fmt.Fprintf(out, "docType   %s\nvalid     %s to %s\n", r.Verified.MSO.DocType, v.ValidFrom.UTC().Format(time.RFC3339), v.ValidUntil.UTC().Format(time.RFC3339))
+		fmt.Fprintf(out, "docType   %s\nvalid     %s to %s\n", r.Verified.MSO.DocType, v.ValidFrom.UTC().Format(time.RFC3339),
+			v.ValidUntil.UTC().Format(time.RFC3339))
 	}
 	for _, c := range r.Checks {
 		switch {

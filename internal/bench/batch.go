@@ -227,8 +227,8 @@ func (b *batches) seed(ctx context.Context, n int) (profileID string, err error)
 	return profile.ID, SeedDocuments(ctx, b.server.Store, profile.ID, n)
 }
 
-// SeedDocuments puts n active documents of a profile, each of a person of its own, straight into the database: as rows that batches can work on,
-// without keys or signed bytes. The people have no e-mail address, so nothing is sent to them.
+// SeedDocuments puts n active documents of a profile, each of a person of its own, straight into the database: as rows that batches can
+// work on, without keys or signed bytes. The people have no e-mail address, so nothing is sent to them.
 func SeedDocuments(ctx context.Context, s *store.Store, profileID string, n int) error {
 	const part = 1000
 	list := store.StatusList{ID: rand.Text(), Bits: 1, Capacity: uint64(n)} //nolint:gosec // a number of documents
@@ -262,7 +262,8 @@ func seedDocument(ctx context.Context, tx *store.Tx, profileID, listID string, i
 	act := store.Act{ID: id(), RequestID: request.ID, Kind: domain.ActCollect, AccountID: "wallet", Applied: true, CreatedAt: now}
 	document := domain.Document{ID: id(), Serial: id(), RequestID: request.ID, ActID: act.ID, PersonID: person.ID, ProfileID: profileID,
 		ProfileVersion: 1, FormatID: "iso-mdl", FormatVersion: 1, DocType: "org.iso.18013.5.1.mDL", Platform: domain.PlatformAndroid,
-		State: domain.DocumentActive, SignerID: "seed", SignedAt: now, ValidFrom: now, ValidUntil: now.AddDate(1, 0, 0), Copies: 1, CreatedAt: now,
+		State: domain.DocumentActive, SignerID: "seed", SignedAt: now, ValidFrom: now, ValidUntil: now.AddDate(1, 0, 0), Copies: 1,
+		CreatedAt: now,
 		UpdatedAt: now}
 	for _, insert := range []func() error{
 		func() error { return tx.InsertPerson(ctx, person) },

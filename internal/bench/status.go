@@ -99,7 +99,8 @@ func buildRows(o Options, set []uint64) ([]Row, error) {
 	least := -(p*math.Log2(p) + (1-p)*math.Log2(1-p)) * listEntries / 8 / 1024
 	size := func(form string, n int) Row {
 		value := float64(n) / 1024
-		return Row{Name: "status.size." + form, Value: value, Unit: "KiB", Floor: least, Ratio: value / least, Against: "the information in it (value ÷ floor)"}
+		return Row{Name: "status.size." + form, Value: value, Unit: "KiB", Floor: least, Ratio: value / least,
+			Against: "the information in it (value ÷ floor)"}
 	}
 	return []Row{
 		{Name: "status.build", Value: m.value, Unit: "ms", Floor: m.floor, Ratio: ratio, Target: "",
@@ -120,8 +121,8 @@ func signedList(set []uint64, by statuslist.Signer) (*statuslist.Signed, error) 
 		return nil, fmt.Errorf("build status list: %w", err)
 	}
 	now := time.Now()
-	signed, err := statuslist.Token{Subject: "https://mdocket.example/status-lists/1", IssuedAt: now, Expires: now.Add(time.Hour), TTL: time.Minute,
-		List: list}.Sign(by)
+	signed, err := statuslist.Token{Subject: "https://mdocket.example/status-lists/1", IssuedAt: now, Expires: now.Add(time.Hour),
+		TTL: time.Minute, List: list}.Sign(by)
 	if err != nil {
 		return nil, fmt.Errorf("sign status list: %w", err)
 	}
@@ -130,7 +131,8 @@ func signedList(set []uint64, by statuslist.Signer) (*statuslist.Signed, error) 
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// fetchRow compares fetching the list over HTTP from the API as it is served with fetching the same bytes from a handler that does nothing else.
+// fetchRow compares fetching the list over HTTP from the API as it is served with fetching the same bytes from a handler that does nothing
+// else.
 func fetchRow(ctx context.Context, o Options, set []uint64) (row Row, err error) {
 	at, stop, err := listen()
 	if err != nil {
@@ -179,7 +181,8 @@ func fetchRow(ctx context.Context, o Options, set []uint64) (row Row, err error)
 }
 
 // listServer is the whole API over a database with the list in it.
-func listServer(ctx context.Context, o Options, db *store.Store, baseURL string, set []uint64) (handler http.Handler, path string, err error) {
+func listServer(ctx context.Context, o Options, db *store.Store, baseURL string, set []uint64) (
+	handler http.Handler, path string, err error) {
 	if _, err := db.Migrate(ctx); err != nil {
 		return nil, "", err
 	}

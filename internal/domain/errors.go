@@ -42,7 +42,7 @@ const (
 	CodeCodeLocked           Code = "code_locked"            // too many wrong codes
 	CodeOfferInvalid         Code = "offer_invalid"          // the link or pre-authorized code is unknown, used or replaced
 	CodeOfferExpired         Code = "offer_expired"          // too late
-	CodeTokenInvalid         Code = "token_invalid"          // the access token is unknown, expired or replaced
+	CodeTokenInvalid         Code = "token_invalid"          // the access or refresh token is unknown, expired or replaced, or its document is out of use
 	CodeNonceInvalid         Code = "nonce_invalid"          // a c_nonce is unknown, too old or was used for other keys
 	CodeKeyReused            Code = "key_reused"             // a wallet key already belongs to another document
 	CodeKeyCount             Code = "key_count"              // more keys than the profile allows

@@ -38,14 +38,14 @@ func (n NotificationScheme) Deliveries() []Delivery {
 	return nil
 }
 
-// Deliveries gives every message that goes to the holder when a document can be collected, in the order they are sent. The logon code goes the
-// way of the authentication code, but once; where the scheme sends nothing, an operator reads both on screen.
+// Deliveries gives every message that goes to the holder when a document can be collected, in the order they are sent. The logon code goes
+// the way of the authentication code, but once; where the scheme sends nothing, an operator reads both on screen.
 func (o ProfileOptions) Deliveries() []Delivery {
-	return append(o.NotificationScheme.Deliveries(), o.LogonDeliveries()...)
+	return append(o.NotificationScheme.Deliveries(), o.logonDeliveries()...)
 }
 
-// LogonDeliveries gives the messages with the logon code, if the profile has one (B8).
-func (o ProfileOptions) LogonDeliveries() []Delivery {
+// logonDeliveries gives the messages with the logon code, if the profile has one (B8).
+func (o ProfileOptions) logonDeliveries() []Delivery {
 	if !o.hasLogonCode() {
 		return nil
 	}
@@ -220,8 +220,8 @@ func (o *ProfileOptions) Defaults() {
 
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
-// CheckProfile reports every rule that name and options break. Whether the format, the roles and the device management system that it names exist is
-// for whoever knows them.
+// CheckProfile reports every rule that name and options break. Whether the format, the roles and the device management system that it names
+// exist is for whoever knows them.
 func CheckProfile(name string, o ProfileOptions) Problems {
 	var ps Problems
 	if !profileName.MatchString(name) {
@@ -305,7 +305,8 @@ type RoleSet struct {
 
 // RoleSets lists the role sets of the profile.
 func (o ProfileOptions) RoleSets() []RoleSet {
-	return []RoleSet{{"can_receive", o.CanReceive}, {"can_request", o.CanRequest}, {"can_validate", o.CanValidate}, {"can_collect", o.CanCollect}}
+	return []RoleSet{{"can_receive", o.CanReceive}, {"can_request", o.CanRequest}, {"can_validate", o.CanValidate},
+		{"can_collect", o.CanCollect}}
 }
 
 func checkRoleSet(ps *Problems, set RoleSet) {
@@ -354,8 +355,8 @@ type Display struct {
 
 // Display fills the texts for a person.
 func (o ProfileOptions) Display(p Person, serverName string) Display {
-	fill := strings.NewReplacer("{email}", p.Email, "{logon_name}", p.LogonName, "{common_name}", strings.TrimSpace(p.GivenName+" "+p.FamilyName), "{server_name}", serverName,
-		"{display_name}", o.DisplayName)
+	fill := strings.NewReplacer("{email}", p.Email, "{logon_name}", p.LogonName, "{server_name}", serverName, "{display_name}", o.DisplayName,
+		"{common_name}", strings.TrimSpace(p.GivenName+" "+p.FamilyName))
 	return Display{UserID: fill.Replace(o.SelfService.UserID), ServerName: fill.Replace(o.SelfService.ServerName),
 		ProfileName: fill.Replace(o.SelfService.ProfileName)}
 }

@@ -88,8 +88,8 @@ func DefaultSettings() Settings {
 	}
 }
 
-// Check reports every value out of range and every bad combination. Whether the role exists, and that addresses are https where the server's are, is for
-// whoever knows them.
+// Check reports every value out of range and every bad combination. Whether the role exists, and whether http will do for addresses, is for
+// whoever knows the server.
 func (s Settings) Check() Problems {
 	var ps Problems
 	if _, err := ParseCodeComplexity(s.AuthenticationCodeComplexity); err != nil {
@@ -134,7 +134,7 @@ func (s Settings) Check() Problems {
 	return ps
 }
 
-// checkBase: scheme and host, nothing else. Whether http will do is for whoever knows how the server is configured.
+// checkBase: scheme and host, nothing else.
 func checkBase(ps *Problems, field, base string) {
 	if base == "" {
 		return

@@ -77,7 +77,8 @@ func TestBatchSurvivesTheWorker(t *testing.T) {
 		require.Equal(t, documents, count(t, raw, query), what)
 	}
 
-	asked := s.killedOnTheWay(t, office, people, 1, map[string]any{"operation": "request", "profile_id": office.profiles["mdl"], "people": office.people})
+	asked := s.killedOnTheWay(t, office, people, 1, map[string]any{"operation": "request", "profile_id": office.profiles["mdl"],
+		"people": office.people})
 	for what, query := range map[string]string{
 		"requests":     `SELECT count(*) FROM requests WHERE state <> 'issued'`,
 		"one each":     `SELECT count(DISTINCT person_id) FROM requests WHERE state <> 'issued'`,

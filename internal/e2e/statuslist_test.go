@@ -75,8 +75,8 @@ func fetchAs(t testing.TB, url, accept string) []byte {
 	return body
 }
 
-// A reader of status lists written by others reads ours: valid, suspended, revoked for good (F7). And a verifier without a network gets along with
-// files (F8).
+// A reader of status lists written by others reads ours: valid, suspended, revoked for good (F7). And a verifier without a network gets
+// along with files (F8).
 func TestStatusListsReadByOthers(t *testing.T) {
 	t.Parallel()
 	server := startAlone(t, filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", "127.0.0.1:0")

@@ -12,6 +12,7 @@ import (
 
 // Whoever can write to the database past the program is found out, and the first entry that is wrong is named.
 func TestTamperingIsFound(t *testing.T) {
+	const rest = `at, actor, action, subject, person_id, request_id, document_id, channel, reason, notes, changes, hash`
 	cases := map[string]struct {
 		statements []string
 		broken     int64
@@ -26,9 +27,17 @@ func TestTamperingIsFound(t *testing.T) {
 		"all removed":     {[]string{`DELETE FROM audit_entries`}, 1},
 		"two swapped": {[]string{`UPDATE audit_entries SET seq = -1 WHERE seq = 3`, `UPDATE audit_entries SET seq = 3 WHERE seq = 4`,
 			`UPDATE audit_entries SET seq = 4 WHERE seq = -1`}, 3},
-		"head changed":      {[]string{`UPDATE audit_head SET hash = 'x'`}, -1},
-		"head pushed ahead": {[]string{`UPDATE audit_head SET seq = seq + 1`}, 0},
-		"nothing":           {nil, 0},
+		"two at the end removed":    {[]string{`DELETE FROM audit_entries WHERE seq > (SELECT max(seq) FROM audit_entries) - 2`}, -2},
+		"two in the middle removed": {[]string{`DELETE FROM audit_entries WHERE seq IN (4, 5)`}, 4},
+		"one inserted": {[]string{`UPDATE audit_entries SET seq = -(seq + 1) WHERE seq >= 4`, `UPDATE audit_entries SET seq = -seq WHERE seq < 0`,
+			`INSERT INTO audit_entries SELECT 4, ` + rest + ` FROM audit_entries WHERE seq = 3`}, 4},
+		"one inserted at the end":   {[]string{`INSERT INTO audit_entries SELECT seq + 1, ` + rest + ` FROM audit_entries ORDER BY seq DESC LIMIT 1`}, 0},
+		"one inserted further on":   {[]string{`INSERT INTO audit_entries SELECT seq + 5, ` + rest + ` FROM audit_entries ORDER BY seq DESC LIMIT 1`}, 4},
+		"one inserted at the start": {[]string{`INSERT INTO audit_entries SELECT 0, ` + rest + ` FROM audit_entries WHERE seq = 1`}, 1},
+		"head changed":              {[]string{`UPDATE audit_head SET hash = 'x'`}, -1},
+		"head pushed ahead":         {[]string{`UPDATE audit_head SET seq = seq + 1`}, 0},
+		"head pulled back":          {[]string{`UPDATE audit_head SET seq = seq - 1`}, -2},
+		"nothing":                   {nil, 0},
 	}
 	for _, backend := range []string{"sqlite", "postgres"} {
 		t.Run(backend, func(t *testing.T) {
@@ -58,8 +67,12 @@ func TestTamperingIsFound(t *testing.T) {
 					switch name {
 					case "last removed", "head changed":
 						want = head
-					case "head pushed ahead":
+					case "two at the end removed", "head pulled back":
+						want = head - 1
+					case "head pushed ahead", "one inserted at the end":
 						want = head + 1
+					case "one inserted further on":
+						want = head + 5
 					}
 					if want == 0 {
 						require.Len(t, check.Head, 64)
@@ -76,6 +89,17 @@ func TestTamperingIsFound(t *testing.T) {
 			check, err := f.Issuer.VerifyAudit(t.Context(), f.Admin())
 			require.NoError(t, err)
 			require.True(t, check.Intact, "undone, it holds again")
+
+			// Who knows how hashes are made has to make all that follow anew.
+			entries, err := f.Store.Audit(t.Context(), issuer.AuditFilter{}, 3, 2)
+			require.NoError(t, err)
+			forged := entries[1]
+			forged.Actor = "somebody else"
+			run(t, `UPDATE audit_entries SET actor = 'somebody else', hash = '`+forged.Chain(entries[0].Hash)+`' WHERE seq = 5`)
+			check, err = f.Issuer.VerifyAudit(t.Context(), f.Admin())
+			require.NoError(t, err)
+			require.False(t, check.Intact)
+			require.EqualValues(t, 6, check.FirstBroken)
 		})
 	}
 }

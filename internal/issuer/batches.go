@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -14,9 +15,10 @@ import (
 	"github.com/mdocket/mdocket/workflows/messages"
 )
 
-// A batch is one operation on many people or documents (C6, G1–G4). Making it fixes what it is about; after that it runs to its end. Each item is
-// held to the same rules as the single act, with the rights that the creator has at that moment, and changes together with what it does, in one
-// transaction: so it is done once, however often a page is run. A batch of one item is carried out at once, without the engine.
+// A batch is one operation on many people or documents (C6, G1–G4). Making it fixes what it is about; after that it runs to its end. Each
+// item is held to the same rules as the single act, with the rights that the creator has at that moment, and changes together with what
+// it does, in one transaction: so it is done once, however often a page is run. A batch of one item is carried out at once, without the
+// engine.
 
 const (
 	// MostBatchItems is how many items one batch may have.
@@ -34,7 +36,8 @@ const (
 	tooManyChosen = "finds more than %d; make it narrower"
 )
 
-// NewBatch is a wish for a batch. Exactly one of People, PersonFilter, Documents and DocumentFilter is set: people for requests, documents for all else.
+// NewBatch is a wish for a batch. Exactly one of People, PersonFilter, Documents and DocumentFilter is set: people for requests,
+// documents for all else.
 type NewBatch struct {
 	Operation      domain.BatchOperation `json:"operation"`
 	People         []string              `json:"people,omitempty"`
@@ -71,6 +74,9 @@ type BatchView struct {
 
 // PreviewBatch counts what would be selected and says how much of it would be refused.
 func (is *Issuer) PreviewBatch(ctx context.Context, caller domain.Caller, in NewBatch) (BatchPreview, error) {
+	if err := checkBatch(caller, in); err != nil {
+		return BatchPreview{}, err
+	}
 	b, of, err := is.prepareBatch(ctx, caller, in)
 	if err != nil {
 		return BatchPreview{}, err
@@ -100,10 +106,8 @@ func (is *Issuer) PreviewBatch(ctx context.Context, caller domain.Caller, in New
 			}
 		}
 	}
-	for _, code := range domain.Codes() {
-		if counts[code] > 0 {
-			out.Refused = append(out.Refused, RefusedItems{Code: code, Count: counts[code]})
-		}
+	for _, code := range slices.Sorted(maps.Keys(counts)) {
+		out.Refused = append(out.Refused, RefusedItems{Code: code, Count: counts[code]})
 	}
 	return out, nil
 }
@@ -128,12 +132,11 @@ func (is *Issuer) previewed(ctx context.Context, of choice) ([]domain.BatchItem,
 	return items, total, nil
 }
 
-// CreateBatch accepts a batch and starts it. Once it is accepted it runs to its end; if the engine is down, the reconciler starts it later. A batch of
-// one item is completed when the call returns, unless the database failed meanwhile. Where the caller reaches nothing of what is named, there is no
-// batch.
+// CreateBatch accepts a batch and starts it. Once it is accepted it runs to its end; if the engine is down, the reconciler starts it
+// later. A batch of one item is completed when the call returns, unless the database failed meanwhile. Where the caller reaches nothing
+// of what is named, there is no batch.
 func (is *Issuer) CreateBatch(ctx context.Context, caller domain.Caller, key string, in NewBatch) (BatchView, error) {
-	b, of, err := is.prepareBatch(ctx, caller, in)
-	if err != nil {
+	if err := checkBatch(caller, in); err != nil {
 		return BatchView{}, err
 	}
 	id, replayed, err := is.replay(ctx, caller, actBatch, key, in)
@@ -141,13 +144,16 @@ func (is *Issuer) CreateBatch(ctx context.Context, caller domain.Caller, key str
 		return BatchView{}, err
 	}
 	if !replayed {
+		b, of, err := is.prepareBatch(ctx, caller, in)
+		if err != nil {
+			return BatchView{}, err
+		}
 		var named []domain.BatchItem
 		if of.search == nil {
 			if named, err = is.namedItems(ctx, of, MostSelected); err != nil {
 				return BatchView{}, err
 			}
 		}
-		b.ID, b.CreatedAt, b.UpdatedAt = newID(), is.Now(), is.Now()
 		id, _, err = is.create(ctx, caller, actBatch, key, in, b.ID, func(tx *store.Tx) error {
 			return is.insertBatch(ctx, tx, caller, b, of, named)
 		})
@@ -155,7 +161,8 @@ func (is *Issuer) CreateBatch(ctx context.Context, caller domain.Caller, key str
 			return BatchView{}, err
 		}
 	}
-	if b, err = is.Store.Batch(ctx, id); err != nil {
+	b, err := is.Store.Batch(ctx, id)
+	if err != nil {
 		return BatchView{}, found(err, "batch")
 	}
 	if b.State != domain.BatchCompleted {
@@ -165,7 +172,8 @@ func (is *Issuer) CreateBatch(ctx context.Context, caller domain.Caller, key str
 }
 
 // insertBatch adds the batch with its items and the entry for the audit.
-func (is *Issuer) insertBatch(ctx context.Context, tx *store.Tx, caller domain.Caller, b domain.Batch, of choice, named []domain.BatchItem) error {
+func (is *Issuer) insertBatch(ctx context.Context, tx *store.Tx, caller domain.Caller, b domain.Batch, of choice,
+	named []domain.BatchItem) error {
 	if err := tx.InsertBatch(ctx, b); err != nil {
 		return fmt.Errorf("insert batch: %w", err)
 	}
@@ -198,7 +206,8 @@ func (is *Issuer) insertBatch(ctx context.Context, tx *store.Tx, caller domain.C
 	return tx.AppendAudit(ctx, e)
 }
 
-// startBatch has the batch carried out: one item here and now, more of them by the engine. What cannot be started now, the reconciler starts.
+// startBatch has the batch carried out: one item here and now, more of them by the engine. What cannot be started now, the reconciler
+// starts.
 func (is *Issuer) startBatch(ctx context.Context, b domain.Batch) {
 	if b.Total == 1 {
 		err := is.runHere(ctx, b.ID)
@@ -232,19 +241,13 @@ type choice struct {
 	within domain.Within    // whom the permission of the operation reaches
 }
 
-// prepareBatch holds the wish to what can be said without looking at its items. What the caller may not find, a search does not find either.
+// prepareBatch gives the batch as it is to be stored, and what it is to be made of. What the caller may not find, a search does not find
+// either.
 func (is *Issuer) prepareBatch(ctx context.Context, caller domain.Caller, in NewBatch) (domain.Batch, choice, error) {
-	b := domain.Batch{Operation: in.Operation, ProfileID: in.ProfileID, ExpiryDate: in.ExpiryDate, Reason: in.Reason, Notes: in.Notes,
-		CreatedBy: caller.AccountID, Machine: caller.Machine, State: domain.BatchReceived}
-	if !in.Operation.Valid() {
-		return b, choice{}, invalid("operation", "names no operation of batches")
-	}
-	if err := caller.Need(in.Operation.Permission()); err != nil {
-		return b, choice{}, err
-	}
-	if err := checkBatch(in); err != nil {
-		return b, choice{}, err
-	}
+	now := is.Now()
+	b := domain.Batch{ID: newID(), Operation: in.Operation, ProfileID: in.ProfileID, ExpiryDate: in.ExpiryDate, Reason: in.Reason,
+		Notes:     in.Notes,
+		CreatedBy: caller.AccountID, Machine: caller.Machine, State: domain.BatchReceived, CreatedAt: now, UpdatedAt: now}
 	of := choice{what: "person", within: caller.Within(in.Operation.Permission())}
 	if _, documents := in.Operation.DocumentAct(); documents {
 		of.what = "document"
@@ -296,8 +299,15 @@ func inside(member string, err error) error {
 	return err
 }
 
-// checkBatch reports everything about the form of the wish that breaks a rule.
-func checkBatch(in NewBatch) error {
+// checkBatch refuses a caller without the permission of the operation, and reports everything about the form of the wish that breaks a
+// rule.
+func checkBatch(caller domain.Caller, in NewBatch) error {
+	if !in.Operation.Valid() {
+		return invalid("operation", "names no operation of batches")
+	}
+	if err := caller.Need(in.Operation.Permission()); err != nil {
+		return err
+	}
 	var problems domain.Problems
 	act, documents := in.Operation.DocumentAct()
 	chosen := 0
@@ -424,8 +434,8 @@ func needAny(caller domain.Caller, ps ...domain.Permission) error {
 	return caller.Need(ps[0])
 }
 
-// BatchItems lists the items of a batch in order, from the one after the given number; empty state = all. Items about people whom neither the
-// caller's reports nor, in a batch of the caller's own, the permission for the operation reaches now are left out.
+// BatchItems lists the items of a batch in order, from the one after the given number; empty state = all. Items about people whom neither
+// the caller's reports nor, in a batch of the caller's own, the permission for the operation reaches now are left out.
 func (is *Issuer) BatchItems(ctx context.Context, caller domain.Caller, id string, state domain.BatchItemState, after, limit int) (
 	[]domain.BatchItem, error) {
 	b, err := is.Batch(ctx, caller, id)
@@ -486,8 +496,8 @@ func (is *Issuer) EndBatch(ctx context.Context, id string) (messages.BatchResult
 	return messages.BatchResult{Total: b.Total, Completed: b.Completed, Failed: b.Failed}, err
 }
 
-// RunBatch carries out the items of a page that are not done, chunk by chunk, and tells progress after each how far all of them are done. It may be
-// run again, and by several at once: an item is done once. An item that is refused is done too.
+// RunBatch carries out the items of a page that are not done, chunk by chunk, and tells progress after each how far all of them are done.
+// It may be run again, and by several at once: an item is done once. An item that is refused is done too.
 func (is *Issuer) RunBatch(ctx context.Context, page messages.BatchPage, progress func(next int) error) error {
 	b, err := is.Store.Batch(ctx, page.BatchID)
 	if err != nil {

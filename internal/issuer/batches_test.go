@@ -79,7 +79,8 @@ func TestBatchesOfDocuments(t *testing.T) {
 		before := len(entriesOf(t, f, "document.cancel"))
 
 		run := func(op domain.BatchOperation, reason domain.CancelReason, wrong map[string]domain.Code) issuer.BatchView {
-			b, err := f.Issuer.CreateBatch(t.Context(), clerk, "", issuer.NewBatch{Operation: op, Documents: chosen, Reason: reason, Notes: "a note"})
+			b, err := f.Issuer.CreateBatch(t.Context(), clerk, "", issuer.NewBatch{Operation: op, Documents: chosen, Reason: reason,
+				Notes: "a note"})
 			require.NoError(t, err)
 			require.Equal(t, domain.BatchCompleted, b.State, "the engine of the tests is quick")
 			require.Equal(t, len(chosen)-1, b.Total, "what is named twice is one item")
@@ -238,7 +239,8 @@ func TestBatchPreview(t *testing.T) {
 			require.Equal(t, in.Operation, p.Operation)
 			return p
 		}
-		p := ask(issuer.NewBatch{Operation: domain.BatchRequest, ProfileID: profile.ID, People: []string{inactive.ID, person.ID, person.ID, nobodyID}})
+		p := ask(issuer.NewBatch{Operation: domain.BatchRequest, ProfileID: profile.ID, People: []string{inactive.ID, person.ID, person.ID,
+			nobodyID}})
 		require.Equal(t, profile.ID, p.Profile.ID)
 		require.Equal(t, []int{3, 3}, []int{p.Total, p.Checked})
 		require.Equal(t, []issuer.RefusedItems{{Code: domain.CodeNotFound, Count: 1}, {Code: domain.CodePersonInactive, Count: 1}}, p.Refused)
@@ -268,8 +270,10 @@ func TestBatchBySearch(t *testing.T) {
 			docs[p.ID] = f.Issue(t, p.ID, profile.ID)
 		}
 		chief := f.Person(t, in("Traffic"))
-		both := f.Caller(t, "both", chief.ID, issuertest.Grants{domain.PermDocumentsRead: domain.ScopeAll, domain.PermDisable: domain.ScopeDivision})
-		reader := f.Caller(t, "reader", chief.ID, issuertest.Grants{domain.PermDocumentsRead: domain.ScopeDepartment, domain.PermDisable: domain.ScopeAll})
+		both := f.Caller(t, "both", chief.ID, issuertest.Grants{domain.PermDocumentsRead: domain.ScopeAll,
+			domain.PermDisable: domain.ScopeDivision})
+		reader := f.Caller(t, "reader", chief.ID, issuertest.Grants{domain.PermDocumentsRead: domain.ScopeDepartment,
+			domain.PermDisable: domain.ScopeAll})
 		blind := f.Caller(t, "blind", chief.ID, issuertest.Grants{domain.PermDisable: domain.ScopeAll})
 		for name, c := range map[string]struct {
 			caller domain.Caller
@@ -277,14 +281,16 @@ func TestBatchBySearch(t *testing.T) {
 			finds  []string
 			code   domain.Code
 		}{
-			"all":                     {caller: f.Admin(), finds: []string{here.ID, below.ID, elsewhere.ID}},
-			"one group":               {caller: f.Admin(), want: issuer.NewBatch{Group: "Traffic"}, finds: []string{here.ID}},
-			"and those below":         {caller: f.Admin(), want: issuer.NewBatch{Group: "Traffic", DocumentFilter: &issuer.DocumentFilter{GroupsBelow: true}}, finds: []string{here.ID, below.ID}},
-			"no such group":           {caller: f.Admin(), want: issuer.NewBatch{Group: "Traffic/None"}, code: domain.CodeInvalid},
-			"acts on the division":    {caller: both, finds: []string{here.ID, below.ID}},
-			"sees the department":     {caller: reader, finds: []string{here.ID}},
-			"may not look":            {caller: blind, code: domain.CodeForbidden},
-			"nothing of that profile": {caller: f.Admin(), want: issuer.NewBatch{DocumentFilter: &issuer.DocumentFilter{ProfileID: nobodyID}}, code: domain.CodeNotFound},
+			"all":       {caller: f.Admin(), finds: []string{here.ID, below.ID, elsewhere.ID}},
+			"one group": {caller: f.Admin(), want: issuer.NewBatch{Group: "Traffic"}, finds: []string{here.ID}},
+			"and those below": {caller: f.Admin(), want: issuer.NewBatch{Group: "Traffic",
+				DocumentFilter: &issuer.DocumentFilter{GroupsBelow: true}}, finds: []string{here.ID, below.ID}},
+			"no such group":        {caller: f.Admin(), want: issuer.NewBatch{Group: "Traffic/None"}, code: domain.CodeInvalid},
+			"acts on the division": {caller: both, finds: []string{here.ID, below.ID}},
+			"sees the department":  {caller: reader, finds: []string{here.ID}},
+			"may not look":         {caller: blind, code: domain.CodeForbidden},
+			"nothing of that profile": {caller: f.Admin(), want: issuer.NewBatch{DocumentFilter: &issuer.DocumentFilter{ProfileID: nobodyID}},
+				code: domain.CodeNotFound},
 		} {
 			t.Run(name, func(t *testing.T) {
 				want := c.want
@@ -310,8 +316,9 @@ func TestBatchBySearch(t *testing.T) {
 				require.Equal(t, len(c.finds), b.Completed)
 			})
 		}
-		_, err := f.Issuer.CreateBatch(t.Context(), operator(t, f, "asker", domain.PermRequest), "", issuer.NewBatch{Operation: domain.BatchRequest,
-			ProfileID: profile.ID, PersonFilter: &issuer.PersonFilter{}})
+		_, err := f.Issuer.CreateBatch(t.Context(), operator(t, f, "asker", domain.PermRequest), "",
+			issuer.NewBatch{Operation: domain.BatchRequest,
+				ProfileID: profile.ID, PersonFilter: &issuer.PersonFilter{}})
 		codeIs(t, domain.CodeForbidden, err)
 		b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchRequest, ProfileID: profile.ID,
 			PersonFilter: &issuer.PersonFilter{}, Group: "Parks"})
@@ -341,7 +348,8 @@ func TestBatchRunsWithPresentRights(t *testing.T) {
 					docs = append(docs, f.Issue(t, f.Person(t).ID, profile.ID).ID)
 				}
 				f.Engine.SetDown(true)
-				b, err := f.Issuer.CreateBatch(t.Context(), clerk, "", issuer.NewBatch{Operation: domain.BatchDisable, Documents: docs, Reason: domain.ReasonLeft})
+				b, err := f.Issuer.CreateBatch(t.Context(), clerk, "", issuer.NewBatch{Operation: domain.BatchDisable, Documents: docs,
+					Reason: domain.ReasonLeft})
 				require.NoError(t, err)
 				_, err = f.Issuer.BeginBatch(t.Context(), b.ID)
 				require.NoError(t, err)
@@ -423,7 +431,8 @@ func TestContestedItem(t *testing.T) {
 			return f.Clock.Now()
 		}
 		f.Engine.SetDown(true)
-		b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchDisable, Documents: docs, Reason: domain.ReasonLost})
+		b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchDisable, Documents: docs,
+			Reason: domain.ReasonLost})
 		require.NoError(t, err)
 		_, err = f.Issuer.BeginBatch(t.Context(), b.ID)
 		require.NoError(t, err)
@@ -451,7 +460,8 @@ func TestBatchesAreNotLost(t *testing.T) {
 		f.Engine.SetDown(false)
 		docs := []string{f.Issue(t, d1.ID, profile.ID).ID, f.Issue(t, d2.ID, profile.ID).ID}
 		f.Engine.SetDown(true)
-		b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "k1", issuer.NewBatch{Operation: domain.BatchDisable, Documents: docs, Reason: domain.ReasonLost})
+		b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "k1", issuer.NewBatch{Operation: domain.BatchDisable, Documents: docs,
+			Reason: domain.ReasonLost})
 		require.NoError(t, err)
 		require.Equal(t, domain.BatchReceived, b.State)
 		f.Engine.SetDown(false)
@@ -514,7 +524,8 @@ func TestWhoSeesABatch(t *testing.T) {
 		here, elsewhere, chief := f.Person(t, in("Traffic")), f.Person(t, in("Parks")), f.Person(t, in("Traffic"))
 		a, b := f.Issue(t, here.ID, profile.ID), f.Issue(t, elsewhere.ID, profile.ID)
 		clerk := operator(t, f, "clerk", domain.PermDisable)
-		one, err := f.Issuer.CreateBatch(t.Context(), clerk, "", issuer.NewBatch{Operation: domain.BatchDisable, Documents: []string{a.ID, b.ID, nobodyID},
+		one, err := f.Issuer.CreateBatch(t.Context(), clerk, "", issuer.NewBatch{Operation: domain.BatchDisable, Documents: []string{a.ID,
+			b.ID, nobodyID},
 			Reason: domain.ReasonLost})
 		require.NoError(t, err)
 		two, err := f.Issuer.CreateBatch(t.Context(), clerk, "", issuer.NewBatch{Operation: domain.BatchEnable, Documents: []string{b.ID}})
@@ -530,8 +541,10 @@ func TestWhoSeesABatch(t *testing.T) {
 		}{
 			"creator":           {clerk, []string{two.ID, one.ID}, map[string]int{one.ID: 3, two.ID: 1}, true},
 			"creator who moved": {moved, []string{two.ID, one.ID}, map[string]int{one.ID: 2, two.ID: 0}, false},
-			"reports":           {operator(t, f, "reports", domain.PermReports), []string{two.ID, one.ID}, map[string]int{one.ID: 3, two.ID: 1}, true},
-			"reports of a department": {f.Caller(t, "local", chief.ID, issuertest.Grants{domain.PermReports: domain.ScopeDepartment}), []string{one.ID},
+			"reports": {operator(t, f, "reports", domain.PermReports), []string{two.ID, one.ID}, map[string]int{one.ID: 3, two.ID: 1},
+				true},
+			"reports of a department": {f.Caller(t, "local", chief.ID, issuertest.Grants{domain.PermReports: domain.ScopeDepartment}),
+				[]string{one.ID},
 				map[string]int{one.ID: 1}, false},
 			"reports of oneself": {f.Caller(t, "own", chief.ID, issuertest.Grants{domain.PermReports: domain.ScopeSelf}), nil, nil, false},
 			"another operator":   {operator(t, f, "other", domain.PermDisable), nil, nil, false},
@@ -582,25 +595,32 @@ func TestBatchInput(t *testing.T) {
 		in     issuer.NewBatch
 		fields []string
 	}{
-		"no operation":      {issuer.NewBatch{Documents: documents}, []string{"operation"}},
-		"other operation":   {issuer.NewBatch{Operation: "erase", Documents: documents}, []string{"operation"}},
-		"no selection":      {issuer.NewBatch{Operation: domain.BatchEnable}, []string{"operation"}},
-		"two selections":    {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, DocumentFilter: &issuer.DocumentFilter{}}, []string{"operation"}},
-		"people to enable":  {issuer.NewBatch{Operation: domain.BatchEnable, People: people}, []string{"people"}},
-		"documents to get":  {issuer.NewBatch{Operation: domain.BatchRequest, Documents: documents, ProfileID: profile.ID}, []string{"documents"}},
-		"no profile":        {issuer.NewBatch{Operation: domain.BatchRequest, People: people}, []string{"profile_id"}},
-		"profile too much":  {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, ProfileID: profile.ID}, []string{"profile_id"}},
-		"not a day":         {issuer.NewBatch{Operation: domain.BatchRequest, People: people, ProfileID: profile.ID, ExpiryDate: "soon"}, []string{"expiry_date"}},
-		"reason missing":    {issuer.NewBatch{Operation: domain.BatchCancel, Documents: documents}, []string{"reason"}},
-		"reason unknown":    {issuer.NewBatch{Operation: domain.BatchCancel, Documents: documents, Reason: "x"}, []string{"reason"}},
-		"reason to enable":  {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, Reason: domain.ReasonLost}, []string{"reason"}},
-		"reason to request": {issuer.NewBatch{Operation: domain.BatchRequest, People: people, ProfileID: profile.ID, Reason: domain.ReasonLost}, []string{"reason"}},
+		"no operation":    {issuer.NewBatch{Documents: documents}, []string{"operation"}},
+		"other operation": {issuer.NewBatch{Operation: "erase", Documents: documents}, []string{"operation"}},
+		"no selection":    {issuer.NewBatch{Operation: domain.BatchEnable}, []string{"operation"}},
+		"two selections": {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, DocumentFilter: &issuer.DocumentFilter{}},
+			[]string{"operation"}},
+		"people to enable": {issuer.NewBatch{Operation: domain.BatchEnable, People: people}, []string{"people"}},
+		"documents to get": {issuer.NewBatch{Operation: domain.BatchRequest, Documents: documents, ProfileID: profile.ID},
+			[]string{"documents"}},
+		"no profile": {issuer.NewBatch{Operation: domain.BatchRequest, People: people}, []string{"profile_id"}},
+		"profile too much": {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, ProfileID: profile.ID},
+			[]string{"profile_id"}},
+		"not a day": {issuer.NewBatch{Operation: domain.BatchRequest, People: people, ProfileID: profile.ID, ExpiryDate: "soon"},
+			[]string{"expiry_date"}},
+		"reason missing": {issuer.NewBatch{Operation: domain.BatchCancel, Documents: documents}, []string{"reason"}},
+		"reason unknown": {issuer.NewBatch{Operation: domain.BatchCancel, Documents: documents, Reason: "x"}, []string{"reason"}},
+		"reason to enable": {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, Reason: domain.ReasonLost},
+			[]string{"reason"}},
+		"reason to request": {issuer.NewBatch{Operation: domain.BatchRequest, People: people, ProfileID: profile.ID,
+			Reason: domain.ReasonLost}, []string{"reason"}},
 		"long notes": {issuer.NewBatch{Operation: domain.BatchRequest, People: people, ProfileID: profile.ID, Notes: strings.Repeat("x", 2001)},
 			[]string{"notes"}},
-		"long notes to enable": {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, Notes: strings.Repeat("x", 2001)}, []string{"notes"}},
-		"not ids":              {issuer.NewBatch{Operation: domain.BatchEnable, Documents: []string{"1"}}, []string{"documents"}},
-		"too many":             {issuer.NewBatch{Operation: domain.BatchEnable, Documents: tooMany}, []string{"documents"}},
-		"group of the named":   {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, Group: "Traffic"}, []string{"group"}},
+		"long notes to enable": {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, Notes: strings.Repeat("x", 2001)},
+			[]string{"notes"}},
+		"not ids":            {issuer.NewBatch{Operation: domain.BatchEnable, Documents: []string{"1"}}, []string{"documents"}},
+		"too many":           {issuer.NewBatch{Operation: domain.BatchEnable, Documents: tooMany}, []string{"documents"}},
+		"group of the named": {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, Group: "Traffic"}, []string{"group"}},
 		"several": {issuer.NewBatch{Operation: domain.BatchCancel, Notes: strings.Repeat("x", 2001), Documents: []string{"1"}, ExpiryDate: "x"},
 			[]string{"documents", "profile_id", "expiry_date", "reason", "notes"}},
 	} {
@@ -614,7 +634,8 @@ func TestBatchInput(t *testing.T) {
 			require.Equal(t, head, f.AuditHead(t))
 		})
 	}
-	_, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchRequest, People: people, ProfileID: nobodyID})
+	_, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchRequest, People: people,
+		ProfileID: nobodyID})
 	codeIs(t, domain.CodeNotFound, err)
 	for _, op := range domain.BatchOperations() {
 		_, err := f.Issuer.CreateBatch(t.Context(), operator(t, f, "none-"+string(op)), "", issuer.NewBatch{Operation: op})

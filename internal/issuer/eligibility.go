@@ -72,8 +72,8 @@ func openRequests(ctx context.Context, q store.Queries, profile domain.Profile, 
 	return out, nil
 }
 
-// holdBlock decides, with the person locked to the end of the transaction, whether another open request stands in the way of this one (B5). The unique
-// rule of the table holds between requests that block; this holds for the others too.
+// holdBlock decides, with the person locked to the end of the transaction, whether another open request stands in the way of this one (B5). The
+// unique rule of the table holds between requests that block; this holds for the others too.
 func holdBlock(ctx context.Context, tx *store.Tx, r domain.Request) error {
 	if err := tx.HoldPerson(ctx, r.PersonID); err != nil {
 		return fmt.Errorf("hold person: %w", err)

@@ -20,6 +20,12 @@ type (
 	BatchFilter = store.BatchFilter
 	// AuditFilter narrows the audit; empty fields do not.
 	AuditFilter = store.AuditFilter
+	// Report is a table that people read and download.
+	Report = store.Report
+	// ReportColumn is one column of a report.
+	ReportColumn = store.ReportColumn
+	// ReportFilter is one way to narrow a report.
+	ReportFilter = store.ReportFilter
 	// APIKey is one secret of an account, without the secret.
 	APIKey = store.APIKey
 	// Message is the intent to tell somebody something, without content.

@@ -15,6 +15,15 @@ type Configuration struct {
 	Format      *format.Format
 }
 
+// ConfigurationsStamp gives a text that changes whenever a profile is made or changed.
+func (is *Issuer) ConfigurationsStamp(ctx context.Context) (string, error) {
+	stamp, err := is.Store.ProfilesStamp(ctx)
+	if err != nil {
+		return "", fmt.Errorf("look at profiles: %w", err)
+	}
+	return stamp, nil
+}
+
 // Configurations lists what can be issued, for everyone to see (E1). A profile whose format is not installed is left out: nothing can be
 // issued under it.
 func (is *Issuer) Configurations(ctx context.Context) ([]Configuration, error) {

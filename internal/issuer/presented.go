@@ -24,9 +24,9 @@ type Presented struct {
 	SessionTranscript []byte
 }
 
-// VerifyPresented checks documents against the IACA certificates of this authority and against the state they are in at this moment: disabled,
-// canceled and expired ones fail, also where the status list says nothing of it. What is presented is not kept. Errors are CodeInvalid for what
-// is no document, and CodeRateLimited.
+// VerifyPresented checks documents against the IACA certificates of this authority and against the state they are in at this moment:
+// disabled, canceled and expired ones fail, also where the status list says nothing of it. What is presented is not kept. Errors are
+// CodeInvalid for what is no document, and CodeRateLimited.
 func (is *Issuer) VerifyPresented(ctx context.Context, p Presented, source string) (verifier.Report, error) {
 	const limit = 30 // per minute and source: each costs some signatures
 	if err := is.limitVerifier(ctx, "presented", source, limit); err != nil {

@@ -48,7 +48,8 @@ func issueToKey(t *testing.T, f *issuertest.Fixture, person domain.Person, profi
 // present makes the DeviceResponse of a session.
 func (s shown) present(t *testing.T) []byte {
 	t.Helper()
-	response, err := mdoc.BuildDeviceResponse(mdoc.Presentation{IssuerSigned: s.issuerSigned, DeviceKey: s.key, SessionTranscript: presentedIn})
+	response, err := mdoc.BuildDeviceResponse(
+		mdoc.Presentation{IssuerSigned: s.issuerSigned, DeviceKey: s.key, SessionTranscript: presentedIn})
 	require.NoError(t, err)
 	return response
 }
@@ -82,7 +83,8 @@ func TestVerifyPresented(t *testing.T) {
 			}
 			return report
 		}
-		whole := map[string]string{"chain": passed, "signature": passed, "digests": passed, "doctype": passed, "validity": passed, "device": passed, "status": passed}
+		whole := map[string]string{"chain": passed, "signature": passed, "digests": passed, "doctype": passed, "validity": passed,
+			"device": passed, "status": passed}
 		with := func(changes ...string) map[string]string {
 			out := map[string]string{}
 			for name, outcome := range whole {

@@ -452,8 +452,8 @@ func TestParallelApprovalsIntoOneGroup(t *testing.T) {
 	})
 }
 
-// TestGroupsTable walks the table "Groups" of docs/profiles.md: what becomes of a document of another profile when one is collected, and whether it can
-// be, for every combination of groups and options.
+// TestGroupsTable walks the table "Groups" of docs/profiles.md: what becomes of the document a person holds when one is collected, and whether it
+// can be, for every combination of groups and options.
 func TestGroupsTable(t *testing.T) {
 	f := issuertest.New(t, issuertest.Options{})
 	n := 0

@@ -31,8 +31,8 @@ const (
 	patience, glance = 3 * time.Second, 20 * time.Millisecond
 )
 
-// statusOf gives the value a document's entries take when it moves to a state, and whether they change at all. Where the format has one bit, only
-// the end of a document shows, and for good; with two bits a disabled document is suspended (F7).
+// statusOf gives the value a document's entries take when it moves to a state, and whether they change at all. Where the format has one
+// bit, only the end of a document shows, and for good; with two bits a disabled document is suspended (F7).
 func (is *Issuer) statusOf(d domain.Document, to domain.DocumentState) (value statuslist.Status, changes bool) {
 	switch to {
 	case domain.DocumentCanceled, domain.DocumentSuperseded:
@@ -53,10 +53,11 @@ func (is *Issuer) suspends(d domain.Document) bool {
 
 // openStatusList adds a list with its decoys.
 //
-// Everybody can read how many entries of a list are invalid, and so how many documents were canceled (Token Status List, clause 12.4). So some
-// entries of every list are invalid from the start and belong to no document: the number is drawn between half of Config.StatusDecoys and all of
-// it, the places are drawn from the whole list. They are taken in the database like those of documents, therefore no document ever gets one. What
-// decoys cannot hide is what changes from one list to the next. The number of documents needs no hiding: a list has its full size from the start.
+// Everybody can read how many entries of a list are invalid, and so how many documents were canceled (Token Status List, clause 12.4). So
+// some entries of every list are invalid from the start and belong to no document: the number is drawn between half of Config.StatusDecoys
+// and all of it, the places are drawn from the whole list. They are taken in the database like those of documents, therefore no document
+// ever gets one. What decoys cannot hide is what changes from one list to the next. The number of documents needs no hiding: a list has its
+// full size from the start.
 func (is *Issuer) openStatusList(ctx context.Context, tx *store.Tx, bits int) error {
 	l := store.StatusList{ID: newID(), Bits: bits, Capacity: is.cfg.StatusEntries}
 	if err := tx.InsertStatusList(ctx, l, is.Now()); err != nil {
@@ -131,8 +132,8 @@ type SignedList struct {
 	Gzip      []byte
 	MediaType string
 	ETag      string // strong, of Body
-	// MaxAge is how long a cache may keep the answer: until the next list is due, so that what caches and verifiers keep does not add up to more
-	// than Config.StatusRefresh + Config.StatusTTL. 0 = not at all.
+	// MaxAge is how long a cache may keep the answer: until the next list is due, so that what caches and verifiers keep does not add up to
+	// more than Config.StatusRefresh + Config.StatusTTL. 0 = not at all.
 	MaxAge time.Duration
 }
 
@@ -158,10 +159,10 @@ type publication struct {
 
 // StatusList gives the signed list: as a JWT if asked for, else as a CWT.
 //
-// A list is signed when somebody asks for it and the last one is older than Config.StatusRefresh: at most once in that time by all processes
-// together, however many documents changed. The processes share the result through the database and serve it from memory in between. A verifier
-// that keeps a list for its ttl so learns of a change within StatusRefresh + StatusTTL. When a list cannot be made, the last one is served to its
-// exp, and the failure is logged.
+// A list is signed when somebody asks for it and the last one is older than Config.StatusRefresh: at most once in that time by all
+// processes together, however many documents changed. The processes share the result through the database and serve it from memory in
+// between. A verifier that keeps a list for its ttl so learns of a change within StatusRefresh + StatusTTL. When a list cannot be made, the
+// last one is served to its exp, and the failure is logged.
 func (is *Issuer) StatusList(ctx context.Context, listID string, asJWT bool) (SignedList, error) {
 	l, err := is.servedList(ctx, listID)
 	if err != nil {
@@ -212,7 +213,8 @@ func (is *Issuer) renew(ctx context.Context, l *servedList) (*publication, error
 		if p = is.lastPublished(ctx, l); p == nil {
 			return nil, err
 		}
-		is.Log.ErrorContext(ctx, "the status list could not be renewed; the last one is served", "list_id", l.ID, "expires", p.expires, "error", err)
+		is.Log.ErrorContext(ctx, "the status list could not be renewed; the last one is served", "list_id", l.ID, "expires", p.expires,
+			"error", err)
 	}
 	l.last.Store(p)
 	return p, nil
@@ -278,7 +280,8 @@ func (is *Issuer) make(ctx context.Context, l *servedList, claim string, at time
 	// The context may be what failed.
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if releaseErr := is.Store.ReleaseStatusToken(release, l.ID, claim, is.Now().Add(min(afterFailure, is.cfg.StatusRefresh))); releaseErr != nil {
+	again := is.Now().Add(min(afterFailure, is.cfg.StatusRefresh))
+	if releaseErr := is.Store.ReleaseStatusToken(release, l.ID, claim, again); releaseErr != nil {
 		err = errors.Join(err, fmt.Errorf("release status list: %w", releaseErr))
 	}
 	return nil, err
@@ -313,7 +316,7 @@ func (is *Issuer) signList(ctx context.Context, l *servedList, at time.Time) (st
 	if err != nil {
 		return store.StatusToken{}, fmt.Errorf("sign status list: %w", err)
 	}
-	return store.StatusToken{Revision: 1, CWT: signed.CWT, JWT: []byte(signed.JWT), BuiltAt: store.At(at), ExpiresAt: store.At(token.Expires)}, nil
+	return store.StatusToken{CWT: signed.CWT, JWT: []byte(signed.JWT), BuiltAt: store.At(at), ExpiresAt: store.At(token.Expires)}, nil
 }
 
 // publication makes of a signed list what is served.

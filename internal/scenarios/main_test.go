@@ -2,15 +2,20 @@ package scenarios_test
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/mdocket/mdocket/internal/config"
 	"github.com/mdocket/mdocket/internal/standalone"
 )
 
@@ -39,16 +44,51 @@ func open() (*standalone.Standalone, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		house, errHouse = standalone.Start(ctx, standalone.Options{DataDir: filepath.Join(houseDir, "data"), BinDir: binDir(),
-			Listen: "127.0.0.1:0", MailboxAddr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+			Listen: "127.0.0.1:0", MailboxAddr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), Configure: configure})
 	})
 	return house, errHouse
+}
+
+// devices answers for the mobile device management: over TLS, with a certificate of its own.
+var devices *httptest.Server
+
+// mdmToken is what the device management wants to see.
+const mdmToken = "scenario-mdm-token"
+
+// configure adds what the embedded settings lack: a device management.
+func configure(cfg *config.Config) {
+	devices = httptest.NewTLSServer(http.HandlerFunc(answerDevice))
+	ca := filepath.Join(houseDir, "mdm-ca.pem")
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: devices.Certificate().Raw})
+	if errHouse = os.WriteFile(ca, cert, 0o600); errHouse != nil {
+		return
+	}
+	cfg.MDM = map[string]config.MDM{"devices": {BaseURL: devices.URL, Path: "/devices/{id}", BearerToken: mdmToken, CAFile: ca}}
+}
+
+// answerDevice knows the devices whose id starts with known, and says of them what comes after.
+func answerDevice(w http.ResponseWriter, r *http.Request) {
+	id := strings.TrimPrefix(r.URL.Path, "/devices/")
+	switch {
+	case r.Header.Get("Authorization") != "Bearer "+mdmToken:
+		w.WriteHeader(http.StatusUnauthorized)
+	case strings.HasPrefix(id, "down"):
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case strings.HasPrefix(id, "known"):
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"compliant": %t, "os": {"name": "android"}}`, strings.Contains(id, "compliant"))
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
 }
 
 func shut() error {
 	if house == nil {
 		return nil
 	}
-	return errors.Join(house.Close(), os.RemoveAll(houseDir))
+	err := errors.Join(house.Close(), os.RemoveAll(houseDir))
+	devices.Close()
+	return err
 }
 
 // binDir is where the build puts the Temporal CLI.

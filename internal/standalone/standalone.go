@@ -40,6 +40,8 @@ type Options struct {
 	Database     string // as the server's setting; empty = an SQLite file in DataDir
 	Log          *slog.Logger
 	Progress     func(text string) // says what is being done; may be nil
+	// Configure changes the embedded settings before they are checked; may be nil.
+	Configure func(cfg *config.Config)
 }
 
 // Standalone is a running server with everything it needs.
@@ -181,6 +183,16 @@ func (s *Standalone) settings(cfg *config.Config, o Options, redisURL string) er
 	cfg.Mail = &config.Mail{Host: host, Port: smtpPort, TLS: "none", From: "no-reply@mdocket.example", FromName: "mdocket", HELO: "localhost"}
 	cfg.SMS = &config.SMS{HTTP: &config.SMSHTTP{Method: http.MethodPost, URL: s.MailboxURL + "/sms",
 		Body: `{"to": {{json .To}}, "text": {{json .Text}}, "id": {{json .ID}}}`, JSONPath: "status", Equals: "accepted"}}
+	// An operator's own files, where there are any.
+	for folder, setting := range map[string]*string{"formats": &cfg.FormatsDir, "templates": &cfg.TemplatesDir} {
+		dir := filepath.Join(o.DataDir, folder)
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			*setting = dir
+		}
+	}
+	if o.Configure != nil {
+		o.Configure(cfg)
+	}
 	return nil
 }
 

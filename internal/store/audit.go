@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
 )
@@ -74,24 +75,71 @@ func (q Queries) AuditHead(ctx context.Context) (seq int64, hash string, err err
 	return head.Seq, head.Hash, err
 }
 
+// AuditStrays tells of entries whose numbers nobody gave: how many come before the first, and the number of the first beyond the last; 0 for none. Both
+// are of one moment, so that entries which are just being appended are none.
+func (q Queries) AuditStrays(ctx context.Context) (before, beyond int64, err error) {
+	var strays struct {
+		Before int64 `db:"before_first"`
+		Beyond int64 `db:"beyond_last"`
+	}
+	err = q.get(ctx, &strays, `SELECT (SELECT count(*) FROM audit_entries WHERE seq < 1) AS before_first, COALESCE((SELECT min(seq) FROM audit_entries
+		WHERE seq > COALESCE((SELECT seq FROM audit_head WHERE one = 1), 0)), 0) AS beyond_last`)
+	return strays.Before, strays.Beyond, err
+}
+
 // AuditFilter narrows the audit; empty fields do not.
 type AuditFilter struct {
+	Actor      string
+	Action     string
+	Subject    string
 	PersonID   string
 	RequestID  string
 	DocumentID string
-	Action     string
+	From       time.Time // entries of this instant and later
+	Until      time.Time // entries before this instant
 }
 
-// Audit lists entries with a number above after, oldest first.
-func (q Queries) Audit(ctx context.Context, want AuditFilter, after int64, limit int) ([]domain.AuditEntry, error) {
+// conditions gives the filter in SQL.
+func (want AuditFilter) conditions(after int64) filter {
 	var f filter
 	f.add("seq > ?", after)
-	f.equal("person_id", want.PersonID)
-	f.equal("request_id", want.RequestID)
-	f.equal("document_id", want.DocumentID)
+	for _, id := range []struct{ column, value string }{{"person_id", want.PersonID}, {"request_id", want.RequestID}, {"document_id", want.DocumentID}} {
+		if id.value != "" {
+			f.add(id.column+" <> '' AND "+id.column+" = ?", id.value) // the indexes leave the empty ones out
+		}
+	}
+	f.equal("actor", want.Actor)
 	f.equal("action", want.Action)
+	f.equal("subject", want.Subject)
+	if !want.From.IsZero() {
+		f.add("at >= ?", At(want.From))
+	}
+	if !want.Until.IsZero() {
+		f.add("at < ?", At(want.Until))
+	}
+	return f
+}
+
+// Audit lists entries with a number above after, oldest first: about everybody, for callers that know that whoever asks may see them.
+func (q Queries) Audit(ctx context.Context, want AuditFilter, after int64, limit int) ([]domain.AuditEntry, error) {
+	return q.AuditWithin(ctx, domain.Within{All: true}, want, after, limit)
+}
+
+// AuditWithin is Audit of the entries about people of the set; what is about nobody is for everybody's.
+func (q Queries) AuditWithin(ctx context.Context, w domain.Within, want AuditFilter, after int64, limit int) ([]domain.AuditEntry, error) {
+	if w.Nobody() {
+		return []domain.AuditEntry{}, nil
+	}
+	f, from := want.conditions(after), " FROM audit_entries"
+	if !w.All {
+		from += " LEFT JOIN persons p ON p.id = person_id LEFT JOIN groups g ON g.id = p.group_id"
+		f.add("person_id <> ''")
+		if err := q.addPeople(ctx, &f, "person_id", true, w); err != nil {
+			return nil, err
+		}
+	}
 	var rows []auditRow
-	err := q.list(ctx, &rows, `SELECT `+auditColumns+` FROM audit_entries`+f.where()+` ORDER BY seq LIMIT `+strconv.Itoa(limit), f.args...)
+	err := q.list(ctx, &rows, `SELECT `+auditColumns+from+f.where()+` ORDER BY seq LIMIT `+strconv.Itoa(limit), f.args...)
 	out := make([]domain.AuditEntry, len(rows))
 	for i, r := range rows {
 		out[i] = r.entry()

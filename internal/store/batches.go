@@ -110,7 +110,8 @@ func (q Queries) Selected(ctx context.Context, s Selection, limit int) ([]domain
 	return out, err
 }
 
-// DocumentOwners gives the people of those of the documents that are of people whom the set holds, by document; prepared ones count as unknown.
+// DocumentOwners gives the people of those of the documents that are of people whom the set holds, by document; prepared ones count as
+// unknown.
 func (q Queries) DocumentOwners(ctx context.Context, w domain.Within, ids ...string) (map[string]string, error) {
 	out := make(map[string]string, len(ids))
 	if len(ids) == 0 {
@@ -206,7 +207,8 @@ func (q Queries) HandOut(ctx context.Context, id string, n int, at time.Time) er
 
 // CountBatchItems adds to the counts of a batch.
 func (q Queries) CountBatchItems(ctx context.Context, id string, completed, failed int, at time.Time) error {
-	return q.change(ctx, `UPDATE batches SET completed = completed + $1, failed = failed + $2, updated_at = $3 WHERE id = $4`, completed, failed,
+	return q.change(ctx, `UPDATE batches SET completed = completed + $1, failed = failed + $2, updated_at = $3 WHERE id = $4`, completed,
+		failed,
 		At(at), id)
 }
 
@@ -216,8 +218,8 @@ func (q Queries) CompleteBatch(ctx context.Context, id string, at time.Time) err
 		AND completed + failed = total`, At(at), id)
 }
 
-// BatchesToStart gives the ids of batches whose workflow should be running but may not be: received before the instant, or running without a
-// sign of life since stale.
+// BatchesToStart gives the ids of batches whose workflow should be running but may not be: received before the instant, or running
+// without a sign of life since stale.
 func (q Queries) BatchesToStart(ctx context.Context, before, stale time.Time, limit int) ([]string, error) {
 	var ids []string
 	err := q.list(ctx, &ids, `SELECT id FROM batches WHERE state <> 'completed' AND ((state = 'received' AND created_at < $1)
@@ -262,8 +264,8 @@ func (q Queries) PendingBatchItems(ctx context.Context, batchID string, from, to
 	return out, err
 }
 
-// EndBatchItems writes number, request, state, code and message of items that were pending; ErrChanged when one of them was not. It locks them to
-// the end of the transaction.
+// EndBatchItems writes number, request, state, code and message of items that were pending; ErrChanged when one of them was not. It locks
+// them to the end of the transaction.
 func (t *Tx) EndBatchItems(ctx context.Context, batchID string, items []domain.BatchItem, at time.Time) error {
 	args := []any{batchID, At(at)}
 	values := make([]string, len(items))

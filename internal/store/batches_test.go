@@ -112,19 +112,26 @@ func TestSelections(t *testing.T) {
 			of   store.Selection
 			want []string
 		}{
-			"everybody":             {store.Selection{People: &store.PersonFilter{Within: everybody}, Within: everybody}, people(all...)},
-			"nobody to be found":    {store.Selection{People: &store.PersonFilter{}, Within: everybody}, nil},
-			"nobody to act on":      {store.Selection{People: &store.PersonFilter{Within: everybody}}, nil},
-			"people found inside":   {store.Selection{People: &store.PersonFilter{Within: onlyInside}, Within: everybody}, people(inside...)},
-			"people acted on":       {store.Selection{People: &store.PersonFilter{Within: everybody}, Within: onlyInside}, people(inside...)},
-			"one person":            {store.Selection{People: &store.PersonFilter{Within: everybody, ID: inside[1].person.ID}, Within: onlyInside}, people(inside[1])},
-			"documents":             {store.Selection{Documents: &store.DocumentFilter{Within: everybody}, Within: everybody}, documents(slices.Concat(inside[:3], outside)...)},
-			"documents inside":      {store.Selection{Documents: &store.DocumentFilter{Within: everybody}, Within: onlyInside}, documents(inside[:3]...)},
-			"documents of nobody":   {store.Selection{Documents: &store.DocumentFilter{Within: everybody}}, nil},
-			"documents of a group":  {store.Selection{Documents: &store.DocumentFilter{Within: everybody, GroupID: department.ID}, Within: everybody}, documents(inside[:3]...)},
-			"documents of none":     {store.Selection{Documents: &store.DocumentFilter{Within: everybody, GroupID: division.ID}, Within: everybody}, nil},
-			"documents of division": {store.Selection{Documents: &store.DocumentFilter{Within: everybody, GroupID: division.ID, GroupsBelow: true}, Within: everybody}, documents(inside[:3]...)},
-			"active after the end":  {store.Selection{Documents: &store.DocumentFilter{Within: everybody, State: domain.DocumentActive, At: kept.Add(2 * time.Hour)}, Within: everybody}, nil},
+			"everybody":           {store.Selection{People: &store.PersonFilter{Within: everybody}, Within: everybody}, people(all...)},
+			"nobody to be found":  {store.Selection{People: &store.PersonFilter{}, Within: everybody}, nil},
+			"nobody to act on":    {store.Selection{People: &store.PersonFilter{Within: everybody}}, nil},
+			"people found inside": {store.Selection{People: &store.PersonFilter{Within: onlyInside}, Within: everybody}, people(inside...)},
+			"people acted on":     {store.Selection{People: &store.PersonFilter{Within: everybody}, Within: onlyInside}, people(inside...)},
+			"one person": {store.Selection{People: &store.PersonFilter{Within: everybody, ID: inside[1].person.ID},
+				Within: onlyInside}, people(inside[1])},
+			"documents": {store.Selection{Documents: &store.DocumentFilter{Within: everybody}, Within: everybody},
+				documents(slices.Concat(inside[:3], outside)...)},
+			"documents inside": {store.Selection{Documents: &store.DocumentFilter{Within: everybody}, Within: onlyInside},
+				documents(inside[:3]...)},
+			"documents of nobody": {store.Selection{Documents: &store.DocumentFilter{Within: everybody}}, nil},
+			"documents of a group": {store.Selection{Documents: &store.DocumentFilter{Within: everybody, GroupID: department.ID},
+				Within: everybody}, documents(inside[:3]...)},
+			"documents of none": {store.Selection{Documents: &store.DocumentFilter{Within: everybody, GroupID: division.ID},
+				Within: everybody}, nil},
+			"documents of division": {store.Selection{Documents: &store.DocumentFilter{Within: everybody, GroupID: division.ID,
+				GroupsBelow: true}, Within: everybody}, documents(inside[:3]...)},
+			"active after the end": {store.Selection{Documents: &store.DocumentFilter{Within: everybody, State: domain.DocumentActive,
+				At: kept.Add(2 * time.Hour)}, Within: everybody}, nil},
 		} {
 			t.Run(name, func(t *testing.T) {
 				n, err := b.CountSelected(ctx, c.of, 100)
@@ -189,7 +196,8 @@ func TestBatchItems(t *testing.T) {
 			{N: 2, State: domain.ItemFailed, Code: domain.CodeNotFound, Message: "document not found"}}
 		require.NoError(t, b.Tx(ctx, func(tx *store.Tx) error { return tx.EndBatchItems(ctx, batch.ID, done, later) }))
 		err := b.Tx(ctx, func(tx *store.Tx) error {
-			return tx.EndBatchItems(ctx, batch.ID, []domain.BatchItem{{N: 2, State: domain.ItemCompleted}, {N: 3, State: domain.ItemCompleted}}, later)
+			return tx.EndBatchItems(ctx, batch.ID, []domain.BatchItem{{N: 2, State: domain.ItemCompleted}, {N: 3, State: domain.ItemCompleted}},
+				later)
 		})
 		require.ErrorIs(t, err, store.ErrChanged, "an item ends once")
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/mdocket/mdocket/internal/domain"
 )
@@ -65,6 +66,16 @@ func (q Queries) ProfileByName(ctx context.Context, name string) (domain.Profile
 // Profiles lists the current versions by name.
 func (q Queries) Profiles(ctx context.Context) ([]domain.Profile, error) {
 	return q.profileList(ctx, selectProfile+` AND v.version = p.version ORDER BY p.name`)
+}
+
+// ProfilesStamp gives a text that changes whenever a profile is added or gets a new version: neither count nor versions ever go down.
+func (q Queries) ProfilesStamp(ctx context.Context) (string, error) {
+	var stamp struct {
+		Profiles int64 `db:"profiles"`
+		Versions int64 `db:"versions"`
+	}
+	err := q.get(ctx, &stamp, `SELECT count(*) AS profiles, CAST(COALESCE(sum(version), 0) AS BIGINT) AS versions FROM profiles`)
+	return fmt.Sprintf("%d-%d", stamp.Profiles, stamp.Versions), err
 }
 
 // ProfileVersions lists every version of one profile, newest first.

@@ -33,7 +33,8 @@ type ReportColumn struct {
 	Kind     ReportKind
 	Personal bool // only for readers of people
 
-	sql string
+	sql    string
+	unique bool // no two rows have the same
 }
 
 // ReportFilter is one way to narrow a report.
@@ -46,7 +47,7 @@ type ReportFilter struct {
 	Default string // holds when nothing is said
 
 	column  string
-	compare string // what the column is to the value: =, >=, < the next day, or <= so many days from now
+	compare string // what the column is to the value: =, >=, < the next day, <= so many days from now, or stateIs
 	seek    bool   // an index on the column gives rows in the report's order, or few of them
 }
 
@@ -73,7 +74,7 @@ type Report struct {
 	// fromWithin is read instead by those who do not reach everybody.
 	fromWithin string
 	person     string // column of the person that a row is about
-	holder     bool   // persons p is that person
+	holder     bool   // persons p is that person, groups g the group
 	id         string // column that no two rows share
 	where      string // holds for every row
 	clock      bool   // the columns or where take the present instant as $1
@@ -101,9 +102,14 @@ func ReportByName(name string) (Report, bool) {
 // Reports lists the reports.
 func Reports() []Report { return slices.Clone(reports) }
 
-// stateNow is the state of a document as it is at the instant $1; see domain.Document's StateAt. It is also what filters compare: an index on the
-// stored state would give rows in another order than the report's, and every page would have to sort all of them.
+// stateNow is the state of a document at the instant $1; see domain.Document's StateAt.
 const stateNow = `CASE WHEN d.state IN ('active', 'disabled') AND d.valid_until <= $1 THEN 'expired' ELSE d.state END`
+
+// notEnded is that a document is active or disabled as far as is stored.
+const notEnded = `d.state NOT IN ('prepared', 'canceled', 'expired', 'superseded')`
+
+// stateIs compares the state of a document now.
+const stateIs = "is now"
 
 var documentTables = tablesOf("documents", "d")
 
@@ -113,7 +119,7 @@ var reports = []Report{
 		Columns: documentReportColumns(), Sorts: documentSorts, DefaultSort: "-issued_at",
 		Filters: documentReportFilters(domain.DocumentActive, domain.DocumentDisabled),
 		from:    documentTables, person: "d.person_id", holder: true, id: "d.id", clock: true,
-		where: stateNow + ` IN ('active', 'disabled')`,
+		where: notEnded + ` AND NOT d.valid_until <= $1`,
 	},
 	{
 		Name: "documents", About: "Every document ever issued, with its state now",
@@ -129,7 +135,7 @@ var reports = []Report{
 		Filters: append([]ReportFilter{{Name: "days", Kind: ReportNumber, Min: 1, Max: 3650, Default: "30", column: "d.valid_until", compare: "<="}},
 			documentReportFilters(domain.DocumentActive, domain.DocumentDisabled)...),
 		from: documentTables, person: "d.person_id", holder: true, id: "d.id", clock: true,
-		where: `d.valid_until > $1 AND ` + stateNow + ` IN ('active', 'disabled')`,
+		where: `d.valid_until > $1 AND ` + notEnded,
 	},
 	{
 		Name: "issued-documents", About: "How many documents were issued, by category (credential group), profile and state now",
@@ -149,7 +155,7 @@ var reports = []Report{
 		},
 		from: `(SELECT d.credential_group AS category, d.profile_id, ` + stateNow + ` AS state, count(*) AS documents,
 			min(d.signed_at) AS first_issued_at, max(d.signed_at) AS last_issued_at
-			FROM documents d JOIN persons p ON p.id = d.person_id {where} GROUP BY 1, 2, 3) r JOIN profiles f ON f.id = r.profile_id`,
+			FROM documents d JOIN persons p ON p.id = d.person_id LEFT JOIN groups g ON g.id = p.group_id {where} GROUP BY 1, 2, 3) r JOIN profiles f ON f.id = r.profile_id`,
 		person: "d.person_id", holder: true, id: "r.category || ' ' || r.profile_id || ' ' || r.state", clock: true,
 		where: `d.state <> 'prepared'`,
 	},
@@ -289,7 +295,7 @@ var documentSorts = []string{"issued_at", "valid_until", "serial", "person_id"}
 func documentReportColumns() []ReportColumn {
 	return columns([]ReportColumn{
 		{Name: "id", Kind: ReportID, sql: "d.id"},
-		{Name: "serial", Kind: ReportID, sql: "d.serial"},
+		{Name: "serial", Kind: ReportID, sql: "d.serial", unique: true},
 		{Name: "doc_type", Kind: ReportID, sql: "d.doc_type"},
 		{Name: "category", Kind: ReportText, sql: "d.credential_group"},
 		{Name: "profile_id", Kind: ReportID, sql: "d.profile_id"},
@@ -309,8 +315,10 @@ func documentReportColumns() []ReportColumn {
 }
 
 func documentReportFilters(states ...domain.DocumentState) []ReportFilter {
+	state := choiceFilter("state", "d.state", states...)
+	state.compare = stateIs
 	return []ReportFilter{
-		choiceFilter("state", stateNow, states...), platformFilter(), profileFilter("d"), personFilter("d"), groupFilter(),
+		state, platformFilter(), profileFilter("d"), personFilter("d"), groupFilter(),
 		textFilter("category", "d.credential_group"), textFilter("doc_type", "d.doc_type"), indexed(textFilter("serial", "d.serial")),
 		fromFilter("issued_from", "d.signed_at"), untilFilter("issued_until", "d.signed_at"),
 		fromFilter("valid_until_from", "d.valid_until"), untilFilter("valid_until_until", "d.valid_until"),
@@ -367,7 +375,9 @@ func indexed(f ReportFilter) ReportFilter {
 }
 
 func profileFilter(table string) ReportFilter { return idFilter("profile_id", table+".profile_id") }
-func personFilter(table string) ReportFilter  { return indexed(idFilter("person_id", table+".person_id")) }
+func personFilter(table string) ReportFilter {
+	return indexed(idFilter("person_id", table+".person_id"))
+}
 
 func platformFilter() ReportFilter {
 	return choiceFilter("platform", "d.platform", domain.PlatformAndroid, domain.PlatformIOS, domain.PlatformOther)
@@ -477,7 +487,7 @@ func (q Queries) reportQuery(ctx context.Context, r Report, want ReportQuery) (s
 		if r.fromWithin != "" {
 			from = r.fromWithin
 		}
-		if err := q.addPeople(ctx, &f, r, want.Within); err != nil {
+		if err := q.addPeople(ctx, &f, r.person, r.holder, want.Within); err != nil {
 			return "", nil, err
 		}
 	}
@@ -486,7 +496,7 @@ func (q Queries) reportQuery(ctx context.Context, r Report, want ReportQuery) (s
 		switch {
 		case !given:
 		case narrow.Kind == ReportGroup:
-			if err := q.addPeople(ctx, &f, r, domain.Within{GroupID: v.Group, Below: true}); err != nil {
+			if err := q.addPeople(ctx, &f, r.person, r.holder, domain.Within{GroupID: v.Group, Below: true}); err != nil {
 				return "", nil, err
 			}
 		default:
@@ -503,15 +513,13 @@ func (q Queries) reportQuery(ctx context.Context, r Report, want ReportQuery) (s
 	return "SELECT " + r.selected(want.Personal, sorted) + " FROM " + from + f.where() + order + " LIMIT " + strconv.Itoa(want.Limit), f.args, nil
 }
 
-// narrow adds a filter. An index on its column is kept out of it (COALESCE) where it would give the rows in another order than the report's, for
-// then every page would have to sort all of them.
+// narrow adds a filter.
 func (f *filter) narrow(by ReportFilter, v ReportValue, now time.Time, sorted ReportColumn) {
-	column := by.column
-	if !by.seek && column != sorted.sql {
-		column = "COALESCE(" + column + ", " + column + ")"
-	}
 	var value any = v.Text
 	switch {
+	case by.compare == stateIs:
+		f.stateNow(domain.DocumentState(v.Text))
+		return
 	case by.Kind == ReportNumber:
 		value = At(now.AddDate(0, 0, v.Number))
 	case by.Kind == ReportDay && by.compare == "<":
@@ -519,7 +527,28 @@ func (f *filter) narrow(by ReportFilter, v ReportValue, now time.Time, sorted Re
 	case by.Kind == ReportDay:
 		value = At(v.Day)
 	}
-	f.add(column+" "+by.compare+" ?", value)
+	if by.seek || by.column == sorted.sql {
+		f.add(by.column+" "+by.compare+" ?", value)
+	} else {
+		f.add("NOT "+by.column+" "+opposite[by.compare]+" ?", value)
+	}
+}
+
+// opposite gives the comparison that holds where another does not. SQLite takes no index for a negated one, and so reads rows in the order of the
+// report: an index on the filter's column would give them in another, and every page would have to sort all of them. PostgreSQL, which knows how many
+// rows there are of what, sees through it.
+var opposite = map[string]string{"=": "<>", ">=": "<", "<": ">=", "<=": ">"}
+
+// stateNow adds that a document is in the state at the instant $1; see domain.Document's StateAt.
+func (f *filter) stateNow(state domain.DocumentState) {
+	switch {
+	case state == domain.DocumentExpired:
+		f.add("(NOT d.state <> 'expired' OR (" + notEnded + " AND NOT d.valid_until > $1))")
+	case state.Live():
+		f.add("NOT d.state <> ? AND NOT d.valid_until <= $1", string(state))
+	default:
+		f.add("NOT d.state <> ?", string(state))
+	}
 }
 
 // keyset adds that rows come after a place, and gives the order.
@@ -528,16 +557,16 @@ func keyset(f *filter, sorted ReportColumn, id string, descending bool, after *R
 	if descending {
 		compare, direction = "<", " DESC"
 	}
-	columns := []string{sorted.sql}
-	if sorted.sql != id {
-		columns = append(columns, id)
+	columns := []string{sorted.sql, id}
+	if sorted.unique || sorted.sql == id {
+		columns = columns[:1]
 	}
 	if after != nil {
 		v, err := after.argument(sorted.Kind)
 		if err != nil {
 			return "", err
 		}
-		args := []any{v, after.ID}[2-len(columns):]
+		args := []any{v, after.ID}[:len(columns)]
 		f.add("("+strings.Join(columns, ", ")+") "+compare+" (?"+strings.Repeat(", ?", len(columns)-1)+")", args...)
 	}
 	return " ORDER BY " + strings.Join(columns, direction+", ") + direction, nil
@@ -625,11 +654,12 @@ func (c *reportCell) Scan(v any) error {
 // fewPeople is how many people are looked up one by one.
 const fewPeople = 1000
 
-// addPeople narrows to rows about the people of a set. The rows of few people are found through them and sorted. With many people rows are read in
-// the order of the report and those of others left out on the way: then no page sorts, and all pages together read the table once.
-func (q Queries) addPeople(ctx context.Context, f *filter, r Report, w domain.Within) error {
+// addPeople narrows to rows about the people of a set; person is their column. The rows of few people are found through them and sorted. With many
+// people rows are read in their order and those of others left out on the way: then no page sorts, and all pages together read the table once. That
+// takes that persons p is the person and groups g the group, which joined says.
+func (q Queries) addPeople(ctx context.Context, f *filter, person string, joined bool, w domain.Within) error {
 	few := true
-	if r.holder {
+	if joined {
 		var err error
 		if few, err = q.fewWithin(ctx, w); err != nil {
 			return err
@@ -637,11 +667,11 @@ func (q Queries) addPeople(ctx context.Context, f *filter, r Report, w domain.Wi
 	}
 	switch {
 	case w.GroupID == "":
-		f.within(r.person, w)
+		f.within(person, w)
 	case few:
-		f.add(r.person+" IN (SELECT CAST(? AS TEXT) UNION ALL SELECT id FROM persons WHERE group_id IN ("+groupSet(w.Below)+"))", w.PersonID, w.GroupID)
-	default: // COALESCE keeps the database from starting with the people, whose rows it would have to sort
-		f.add("(p.id = ? OR COALESCE(p.group_id, '') IN ("+groupSet(w.Below)+"))", w.PersonID, w.GroupID)
+		f.add(person+" IN (SELECT CAST(? AS TEXT) UNION ALL SELECT id FROM persons WHERE group_id IN ("+groupSet(w.Below)+"))", w.PersonID, w.GroupID)
+	default: // COALESCE lets the database look at groups last: from the groups on, it would have to sort what it finds
+		f.add("(p.id = ? OR COALESCE(g.id, '') IN ("+groupSet(w.Below)+"))", w.PersonID, w.GroupID)
 	}
 	return nil
 }

@@ -36,9 +36,9 @@ func (q Queries) StatusLists(ctx context.Context) ([]StatusList, error) {
 	return out, err
 }
 
-// ReserveStatus finds an open list with room for n more entries below three quarters of its capacity (a fuller one makes random places slow to
-// find) and counts them in. Open are the lists of that width and of that capacity: one that was made under another capacity takes no more.
-// ErrNotFound: no list is open, or every one is full.
+// ReserveStatus finds an open list with room for n more entries below three quarters of its capacity (a fuller one makes random places slow
+// to find) and counts them in. Open are the lists of that width and of that capacity: one that was made under another capacity takes no
+// more. ErrNotFound: no list is open, or every one is full.
 func (q Queries) ReserveStatus(ctx context.Context, bits int, capacity uint64, n int) (StatusList, error) {
 	var l StatusList
 	// The room is asked for twice: PostgreSQL looks at the outer condition again after it waited for another transaction.
@@ -55,7 +55,8 @@ func (q Queries) TakeStatusIndex(ctx context.Context, listID string, idx uint64,
 	return n == 1, err
 }
 
-// InsertDecoys takes places of a list, each different and none of them taken, for no document, and sets them invalid for ever. They count as used.
+// InsertDecoys takes places of a list, each different and none of them taken, for no document, and sets them invalid for ever. They count
+// as used.
 func (t *Tx) InsertDecoys(ctx context.Context, listID string, indices []uint64) error {
 	const most = 500 // rows of one statement
 	if _, err := t.exec(ctx, `UPDATE status_lists SET used = used + $1 WHERE id = $2`, len(indices), listID); err != nil {
@@ -126,12 +127,13 @@ type StatusToken struct {
 // StatusToken reads the signed forms of a list. ErrNotFound: nobody has tried to sign it yet.
 func (q Queries) StatusToken(ctx context.Context, listID string) (StatusToken, error) {
 	var t StatusToken
-	err := q.get(ctx, &t, `SELECT revision, cwt, jwt, built_at, expires_at, claim <> '' AS claimed FROM status_tokens WHERE list_id = $1`, listID)
+	err := q.get(ctx, &t, `SELECT revision, cwt, jwt, built_at, expires_at, claim <> '' AS claimed FROM status_tokens WHERE list_id = $1`,
+		listID)
 	return t, err
 }
 
-// ClaimStatusToken lets one caller alone sign a list: true if it was last signed at or before due, and nobody else's claim lasts. The claim lasts
-// to until, or to the end of the signing.
+// ClaimStatusToken lets one caller alone sign a list: true if it was last signed at or before due, and nobody else's claim lasts. The claim
+// lasts to until, or to the end of the signing.
 func (q Queries) ClaimStatusToken(ctx context.Context, listID, claim string, now, due, until time.Time) (bool, error) {
 	n, err := q.exec(ctx, `INSERT INTO status_tokens (list_id, revision, claim, claimed_until) VALUES ($1, 0, $2, $3)
 		ON CONFLICT (list_id) DO UPDATE SET claim = excluded.claim, claimed_until = excluded.claimed_until

@@ -155,7 +155,8 @@ func TestStatusAt(t *testing.T) {
 	})
 }
 
-// Of those who want to sign a list one is let; the next one after the period, when the first has stored its result, or when its claim is over.
+// Of those who want to sign a list one is let; the next one after the period, when the first has stored its result, or when its claim is
+// over.
 func TestStatusTokenClaims(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b backend) {
 		ctx := t.Context()
@@ -171,7 +172,8 @@ func TestStatusTokenClaims(t *testing.T) {
 			return ok
 		}
 		token := func(at time.Time) store.StatusToken {
-			return store.StatusToken{CWT: []byte{1, byte(at.Second())}, JWT: []byte("j"), BuiltAt: store.At(at), ExpiresAt: store.At(at.Add(time.Hour))}
+			return store.StatusToken{CWT: []byte{1, byte(at.Second())}, JWT: []byte("j"), BuiltAt: store.At(at),
+				ExpiresAt: store.At(at.Add(time.Hour))}
 		}
 		require.True(t, claim("a", now))
 		require.False(t, claim("b", now.Add(lasts-time.Microsecond)), "a is at it")

@@ -245,10 +245,15 @@ func TestProfiles(t *testing.T) {
 		twin.ID = id()
 		require.ErrorIs(t, b.InsertProfile(ctx, twin), store.ErrExists)
 
+		stamp, err := b.ProfilesStamp(ctx)
+		require.NoError(t, err)
 		next := p
 		next.Version, next.Comment, next.Options.MaxCopies = 2, "second", 5
 		require.NoError(t, b.Tx(ctx, func(tx *store.Tx) error { return tx.AddProfileVersion(ctx, next) }))
 		require.ErrorIs(t, b.Tx(ctx, func(tx *store.Tx) error { return tx.AddProfileVersion(ctx, next) }), store.ErrChanged)
+		changed, err := b.ProfilesStamp(ctx)
+		require.NoError(t, err)
+		require.NotEqual(t, stamp, changed)
 		got, err = b.ProfileByName(ctx, p.Name)
 		require.NoError(t, err)
 		require.Equal(t, next, got)

@@ -7,18 +7,20 @@ import (
 	"github.com/mdocket/mdocket/internal/mdoc"
 )
 
-// CheckStatus: the document is neither revoked nor suspended. It comes after the checks of internal/mdoc.
+// CheckStatus is the check that a document is neither revoked nor suspended. It comes after those of internal/mdoc.
 const CheckStatus mdoc.Check = "status"
 
 // CheckNames lists every check in the order in which results have them.
 func CheckNames() []mdoc.Check {
-	return []mdoc.Check{mdoc.CheckChain, mdoc.CheckSignature, mdoc.CheckDigests, mdoc.CheckDocType, mdoc.CheckValidity, mdoc.CheckDevice, CheckStatus}
+	return []mdoc.Check{mdoc.CheckChain, mdoc.CheckSignature, mdoc.CheckDigests, mdoc.CheckDocType, mdoc.CheckValidity, mdoc.CheckDevice,
+		CheckStatus}
 }
 
 // Outcome is how a check went.
 type Outcome string
 
-// The outcomes. What was not checked counts neither for nor against a document, but for the status: a document of unknown status is not valid.
+// The outcomes. What was not checked counts neither for nor against a document, but for the status: a document of unknown status is not
+// valid.
 const (
 	OutcomeOK         Outcome = "ok"
 	OutcomeFailed     Outcome = "failed"
@@ -32,8 +34,8 @@ type Check struct {
 	Problem string     `json:"problem,omitempty"`
 }
 
-// Report is what may be told of a verification: no data element, and of the bytes that were presented nothing but the docType of a document whose
-// issuer is proved.
+// Report is what may be told of a verification: no data element, and of the bytes that were presented nothing but the docType of a document
+// whose issuer is proved.
 type Report struct {
 	Valid     bool             `json:"valid"` // every document is
 	Documents []DocumentReport `json:"documents"`
@@ -79,8 +81,8 @@ func checks(r Result, presented bool, device Check) []Check {
 	return out
 }
 
-// explain says why a check failed. Problems of digests and of the device may name what the document chose, so they are told in general; of the
-// others the first words are ours.
+// explain says why a check failed. Problems of digests and of the device may name what the document chose, so they are told in general; of
+// the others the first words are ours.
 func explain(name mdoc.Check, problems []mdoc.Problem) string {
 	switch name {
 	case mdoc.CheckDigests:

@@ -1,5 +1,5 @@
-// Package verifier does what somebody does to whom a document is shown: chain, signature, digests, validity, the device's signature over the
-// session, and the status. It trusts the roots it is given and nothing else, and it says of every check how it went.
+// Package verifier does what somebody does to whom a document is shown: chain, signature, digests, validity, the device's signature over
+// the session, and the status. It trusts the roots it is given and nothing else, and it says of every check how it went.
 //
 // It does not talk to wallets (ISO/IEC 18013-5 clause 8) and decides nothing about what a document entitles to.
 package verifier
@@ -32,12 +32,13 @@ var (
 type Options struct {
 	Roots *x509.CertPool
 	Now   time.Time
-	// SessionTranscript is the encoded SessionTranscript of the session in which a DeviceResponse was presented (clause 9.1.5.1). Without it the
-	// device's signature is not checked.
+	// SessionTranscript is the encoded SessionTranscript of the session in which a DeviceResponse was presented (clause 9.1.5.1). Without
+	// it the device's signature is not checked.
 	SessionTranscript []byte
 	// Revoked says whether a document signer's certificate is revoked. Nil: none is.
 	Revoked func(signer *x509.Certificate) bool
-	// Ask gives the status by other means than lists; then neither Lists nor Fetch is used, and a document that names no list has an unknown status.
+	// Ask gives the status by other means than lists; then neither Lists nor Fetch is used, and a document that names no list has an
+	// unknown status.
 	Ask func(ctx context.Context, ref mdoc.StatusRef) (Status, error)
 	// Lists are status list tokens at hand, as CWT or JWT. The one whose subject a document names is used instead of fetching it.
 	Lists [][]byte
@@ -59,14 +60,14 @@ func (r Result) OK() bool {
 	return r.Verified != nil && len(r.Problems) == 0 && (r.Status == StatusValid || r.Status == StatusNone)
 }
 
-// Verify checks the bytes of an IssuerSigned (clause 9.1.2), which nobody presents. The error wraps ErrUnreadable; what is wrong with a document is
-// in the result.
+// Verify checks the bytes of an IssuerSigned (clause 9.1.2), which nobody presents. The error wraps ErrUnreadable; what is wrong with a
+// document is in the result.
 func Verify(ctx context.Context, issuerSigned []byte, o Options) (Result, error) {
 	return verify(ctx, mdoc.Document{IssuerSigned: issuerSigned}, o)
 }
 
-// Present checks the bytes of a DeviceResponse, document by document, or of an IssuerSigned. There is at least one result. Errors wrap ErrUnreadable
-// or ErrTranscript.
+// Present checks the bytes of a DeviceResponse, document by document, or of an IssuerSigned. There is at least one result. Errors wrap
+// ErrUnreadable or ErrTranscript.
 func Present(ctx context.Context, presented []byte, o Options) ([]Result, error) {
 	if o.SessionTranscript != nil && cbor.Wellformed(o.SessionTranscript) != nil {
 		return nil, ErrTranscript
@@ -103,7 +104,8 @@ func verify(ctx context.Context, d mdoc.Document, o Options) (Result, error) {
 		return Result{}, err
 	}
 	if o.Revoked != nil && o.Revoked(parsed.Chain[0]) {
-		out.Verified, out.Problems = nil, append(out.Problems, mdoc.Problem{Check: mdoc.CheckChain, Detail: "the signer's certificate is revoked"})
+		revoked := mdoc.Problem{Check: mdoc.CheckChain, Detail: "the signer's certificate is revoked"}
+		out.Verified, out.Problems = nil, append(out.Problems, revoked)
 	}
 	if out.Verified != nil {
 		out.Status, out.StatusBy = StatusUnknown, ""
