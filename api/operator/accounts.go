@@ -25,7 +25,7 @@ func accountDTO(a domain.Account) Account {
 // assignment gives a role in a scope.
 type assignment struct {
 	RoleID string       `json:"role_id" maxLength:"64"`
-	Scope  domain.Scope `json:"scope" enum:"none,self,all" doc:"Whom the role's permissions reach"`
+	Scope  domain.Scope `json:"scope" enum:"none,self,department,division,all" doc:"Whom the role's permissions reach"`
 }
 
 type accountWithRoles struct {

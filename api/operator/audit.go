@@ -2,8 +2,12 @@ package operator
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"strconv"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
@@ -49,12 +53,22 @@ type auditPage struct {
 }
 
 type auditInput struct {
-	After      int64  `query:"after" minimum:"0" doc:"Number of the entry after which the page begins"`
-	Limit      int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
-	PersonID   string `query:"person_id" maxLength:"64"`
-	RequestID  string `query:"request_id" maxLength:"64"`
-	DocumentID string `query:"document_id" maxLength:"64"`
-	Action     string `query:"action" maxLength:"64"`
+	AsCSV
+	After      int64     `query:"after" minimum:"0" doc:"Number of the entry after which the page begins"`
+	Limit      int       `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	Actor      string    `query:"actor" maxLength:"64" doc:"Account, or system or wallet"`
+	Action     string    `query:"action" maxLength:"64"`
+	Subject    string    `query:"subject" maxLength:"64" doc:"Id of the thing acted on"`
+	PersonID   string    `query:"person_id" maxLength:"64"`
+	RequestID  string    `query:"request_id" maxLength:"64"`
+	DocumentID string    `query:"document_id" maxLength:"64"`
+	From       time.Time `query:"from" doc:"Entries of this instant and later"`
+	Until      time.Time `query:"until" doc:"Entries before this instant"`
+}
+
+func (in *auditInput) filter() issuer.AuditFilter {
+	return issuer.AuditFilter{Actor: in.Actor, Action: in.Action, Subject: in.Subject, PersonID: in.PersonID, RequestID: in.RequestID,
+		DocumentID: in.DocumentID, From: in.From, Until: in.Until}
 }
 
 type auditVerification struct {
@@ -62,21 +76,30 @@ type auditVerification struct {
 	Entries     int64  `json:"entries" doc:"Entries that were found in order"`
 	FirstBroken int64  `json:"first_broken,omitempty" doc:"Number of the first entry that does not follow from the one before"`
 	Problem     string `json:"problem,omitempty" doc:"What is wrong with it"`
+	Head        string `json:"head,omitempty" doc:"Hash of the last entry of an intact chain: keep it elsewhere with the number of entries, and whoever makes the chain anew is found out"`
 }
 
 func (o *operator) audit() {
 	needs := []domain.Permission{domain.PermAudit}
 	add(o, operation{id: "list-audit", method: http.MethodGet, path: "/v1/audit", tag: tagAudit, needs: needs,
-		summary: "List audit entries", description: "Oldest first, by their number.", problems: []domain.Code{domain.CodeInvalid}}, o.listAudit)
+		summary:     "List audit entries",
+		description: "Oldest first, by their number: entries about people within the caller's scope; in scope all also those about nobody. " + csvNote,
+		problems:    []domain.Code{domain.CodeInvalid}, responses: jsonOrCSV[auditPage](o, "AuditPage")}, o.listAudit)
 	add(o, operation{id: "verify-audit", method: http.MethodGet, path: "/v1/audit/verification", tag: tagAudit, needs: needs,
 		summary:     "Verify the audit",
 		description: "Checks the whole chain and names the first entry that does not follow from the one before. It takes time in proportion to the audit."},
 		o.verifyAudit)
 }
 
-func (o *operator) listAudit(ctx context.Context, caller domain.Caller, in *auditInput) (*reply[auditPage], error) {
-	all, err := o.Issuer.Audit(ctx, caller, issuer.AuditFilter{PersonID: in.PersonID, RequestID: in.RequestID, DocumentID: in.DocumentID,
-		Action: in.Action}, in.After, in.Limit)
+func (o *operator) listAudit(ctx context.Context, caller domain.Caller, in *auditInput) (*huma.StreamResponse, error) {
+	if in.wanted() {
+		return o.download(ctx, "audit", func(out *csvAnswer) error {
+			return o.Issuer.ExportAudit(ctx, caller, in.filter(), func(entries []domain.AuditEntry) error {
+				return out.page(auditColumns, len(entries), func(i int) []string { return auditRow(entries[i]) })
+			})
+		}), nil
+	}
+	all, err := o.Issuer.Audit(ctx, caller, in.filter(), in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +107,22 @@ func (o *operator) listAudit(ctx context.Context, caller domain.Caller, in *audi
 	if len(all) == in.Limit {
 		out.Next = all[len(all)-1].Seq
 	}
-	return replyWith(out), nil
+	return answerJSON(out)
+}
+
+var auditColumns = []string{"seq", "at", "actor", "action", "subject", "person_id", "request_id", "document_id", "channel", "reason", "notes",
+	"changes", "hash"}
+
+func auditRow(e domain.AuditEntry) []string {
+	changes := ""
+	if len(e.Changes) > 0 {
+		form, err := json.Marshal(auditDTO(e).Changes)
+		if err == nil { // texts only
+			changes = string(form)
+		}
+	}
+	return []string{strconv.FormatInt(e.Seq, 10), csvTime(e.At), harmless(e.Actor), e.Action, harmless(e.Subject), e.PersonID, e.RequestID, e.DocumentID,
+		e.Channel, harmless(e.Reason), harmless(e.Notes), changes, e.Hash}
 }
 
 func (o *operator) verifyAudit(ctx context.Context, caller domain.Caller, _ *nothing) (*reply[auditVerification], error) {
@@ -92,5 +130,6 @@ func (o *operator) verifyAudit(ctx context.Context, caller domain.Caller, _ *not
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(auditVerification{Intact: c.Intact, Entries: c.Entries, FirstBroken: c.FirstBroken, Problem: c.Problem}), nil
+	return replyWith(auditVerification{Intact: c.Intact, Entries: c.Entries, FirstBroken: c.FirstBroken, Problem: c.Problem,
+		Head: c.Head}), nil
 }

@@ -19,7 +19,7 @@ func testCancellationWithApproval(t *testing.T, s *server) {
 	d := s.Issue(t, s.Person(t).ID, s.Profile(t, "guarded", withGuardedCancel).ID)
 	document := "/v1/documents/" + d.ID
 	acts := func() []any {
-		return s.call(t, s.admin, http.MethodGet, document, nil).object(t, http.StatusOK)["allowed_acts"].([]any)[2:4]
+		return s.call(t, s.admin, http.MethodGet, document, nil).object(t, http.StatusOK)["allowed_actions"].([]any)[2:4]
 	}
 	require.Equal(t, []any{
 		map[string]any{"act": "cancel", "allowed": false, "code": "approval_required",

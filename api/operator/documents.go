@@ -34,7 +34,7 @@ type document struct {
 	Copies          int                  `json:"copies" doc:"One for each key of the wallet"`
 	CreatedAt       time.Time            `json:"created_at"`
 	UpdatedAt       time.Time            `json:"updated_at"`
-	AllowedActs     []allowedAct         `json:"allowed_acts" doc:"What the caller may do to it, or why not"`
+	AllowedActs     []allowedAct         `json:"allowed_actions" doc:"What the caller may do to it, or why not"`
 }
 
 func documentDTO(d issuer.DocumentView) document {

@@ -29,7 +29,7 @@ func TestDocumentLife(t *testing.T) {
 		map[string]any{"act": "request_cancel", "allowed": false, "code": "wrong_state",
 			"why": "the profile asks for no approval: the document can be canceled directly"},
 		map[string]any{"act": "update", "allowed": true},
-	}, d["allowed_acts"])
+	}, d["allowed_actions"])
 
 	copies := s.call(t, s.admin, http.MethodGet, path+"/copies", nil).items(t)
 	require.Len(t, copies, 1)

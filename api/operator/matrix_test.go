@@ -100,6 +100,8 @@ func (s *server) samples(t testing.TB) map[string]sample {
 		"list-templates":     {method: http.MethodGet, path: "/v1/templates", needs: domain.PermSettings},
 		"preview-message": {method: http.MethodPost, path: "/v1/templates/preview", body: map[string]any{"kind": "cancellation"},
 			needs: domain.PermSettings},
+		"list-reports": {method: http.MethodGet, path: "/v1/reports", needs: domain.PermReports},
+		"read-report":  {method: http.MethodGet, path: "/v1/reports/documents", unknown: "/v1/reports/nothing", needs: domain.PermReports},
 		"list-audit":                {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
 		"verify-audit":              {method: http.MethodGet, path: "/v1/audit/verification", needs: domain.PermAudit},
 	}

@@ -52,6 +52,7 @@ func Register(api huma.API, d Deps) {
 	o.batches()
 	o.notifications()
 	o.settings()
+	o.reports()
 	o.audit()
 }
 
@@ -69,6 +70,7 @@ func Tags() []*huma.Tag {
 		{Name: tagBatches, Description: "One operation on many people or documents"},
 		{Name: tagNotifications, Description: "Messages to holders and approvers"},
 		{Name: tagSettings, Description: "Settings in force"},
+		{Name: tagReports, Description: "Lists to read and download"},
 		{Name: tagAudit, Description: "The append-only audit"},
 	}
 }
@@ -85,6 +87,7 @@ const (
 	tagBatches       = "Batches"
 	tagNotifications = "Notifications"
 	tagSettings      = "Settings"
+	tagReports       = "Reports"
 	tagAudit         = "Audit"
 )
 

@@ -45,7 +45,7 @@ func testUpdateDocument(t *testing.T, s *server) {
 		require.Equal(t, map[string]string{"request_id": text(t, r, "id")}, p.Details)
 		s.call(t, s.admin, http.MethodPost, path+"/code", nil).refused(t, domain.CodeWrongState)
 	})
-	acts := s.call(t, s.admin, http.MethodGet, document, nil).object(t, http.StatusOK)["allowed_acts"].([]any)
+	acts := s.call(t, s.admin, http.MethodGet, document, nil).object(t, http.StatusOK)["allowed_actions"].([]any)
 	require.Equal(t, map[string]any{"act": "update", "allowed": false, "code": "conflict", "why": "an update of the document is under way"},
 		acts[len(acts)-1])
 	sent := s.call(t, token, http.MethodPost, path+"/resend", nil).object(t, http.StatusOK)

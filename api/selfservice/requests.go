@@ -17,6 +17,7 @@ import (
 // OwnRequest is a request as its holder sees it: nothing tells who at the issuer did what.
 type OwnRequest struct {
 	ID                 string              `json:"id"`
+	Kind               domain.RequestKind  `json:"kind" enum:"issue,update" doc:"Update: the wallet asks for a newer version by itself"`
 	ProfileID          string              `json:"profile_id"`
 	DocumentName       string              `json:"document_name" doc:"The document as people call it"`
 	RequestedBy        issuer.Party        `json:"requested_by" enum:"you,issuer"`
@@ -32,7 +33,7 @@ type OwnRequest struct {
 }
 
 func ownRequestForm(r issuer.OwnRequest) OwnRequest {
-	out := OwnRequest{ID: r.ID, ProfileID: r.ProfileID, DocumentName: r.DocumentName, RequestedBy: issuer.PartyIssuer, State: r.State,
+	out := OwnRequest{ID: r.ID, Kind: r.Kind(), ProfileID: r.ProfileID, DocumentName: r.DocumentName, RequestedBy: issuer.PartyIssuer, State: r.State,
 		Cancelable: r.State.Open(), ExpiryDate: r.ExpiryDate, ApprovalDeadline: rest.Optional(r.ApprovalDeadline),
 		CollectionDeadline: rest.Optional(r.CollectionDeadline), FailureCode: r.FailureCode, DocumentID: r.DocumentID,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC()}

@@ -64,7 +64,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newStandalone(), newAPI(), newWorker(), newMigrate(), newSecret(), newWallet(), newVerify(), newAudit(), newOpenAPI(),
-		newDemo(), newBench(), newTemplates(), newFormat())
+		newDemo(), newBench(), newPeople(), newTemplates(), newFormat())
 	return root
 }
 

@@ -37,8 +37,9 @@ type Options struct {
 	Rounds int    // of each comparison; the median counts
 	Each   int    // issuances in one round
 	Items  int    // of the large batch
+	People int    // that are imported and searched
 
-	Database string // of the batches; empty = an SQLite file in Dir
+	Database string // of the batches, and where databases for the people are made; empty = SQLite files in Dir
 	Out      io.Writer
 	Log      *slog.Logger
 }
@@ -54,6 +55,7 @@ var parts = []part{
 	{[]string{"status"}, statusRows},
 	{[]string{"issuance", "collect"}, loadRows},
 	{[]string{"batch"}, batchRows},
+	{[]string{"people"}, peopleRows},
 	{[]string{"start"}, startRows},
 }
 

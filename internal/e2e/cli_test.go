@@ -25,6 +25,8 @@ func TestWrongArguments(t *testing.T) {
 		"no copies":               {"wallet", "collect", "x", "--copies", "0"},
 		"too many copies":         {"wallet", "collect", "x", "--copies", "31"},
 		"argument missing":        {"wallet", "collect"},
+		"neither id nor all":      {"wallet", "refresh"},
+		"both id and all":         {"wallet", "refresh", "x", "--all"},
 		"required flag missing":   {"verify", "go.mod"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -172,6 +172,10 @@ func (is *Issuer) act(ctx context.Context, r domain.Request, act store.Act) (mes
 		err = domain.Errorf(domain.CodeEngineUnavailable, "the workflow of the request ended meanwhile; try again")
 	}
 	if c := domain.CodeOf(err); c == domain.CodeWrongState || c == domain.CodeEngineUnavailable {
+		// The answer may have got lost on its way, and a repetition finds the act done.
+		if recorded, loadErr := is.Store.Act(ctx, act.ID); loadErr == nil && recorded.Applied {
+			return is.reload(ctx, r.ID)
+		}
 		// The workflow only knows the state, or nothing any more; SQL knows who decided.
 		if now, loadErr := is.Store.Request(ctx, r.ID); loadErr == nil {
 			if better := allowed(act.Kind, now); better != nil {

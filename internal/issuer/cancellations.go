@@ -207,6 +207,9 @@ func (is *Issuer) decideCancellation(ctx context.Context, caller domain.Caller, 
 	}
 	failpoint.Hit("cancellation.act.recorded")
 	err := is.actOnCancellation(ctx, kind, messages.CancellationActRef{CancellationID: c.ID, ActID: act.ID})
+	if recorded, loadErr := is.Store.CancellationAct(ctx, act.ID); err != nil && loadErr == nil && recorded.Applied {
+		err = nil // the answer got lost on its way
+	}
 	now, loadErr := is.Store.Cancellation(ctx, c.ID)
 	switch {
 	case domain.CodeOf(err) == domain.CodeWrongState && loadErr == nil && allowedCancellation(kind, now) != nil:

@@ -18,6 +18,9 @@ import (
 	"github.com/mdocket/mdocket/internal/store"
 )
 
+// ReportText is the kind of columns with what somebody typed, or a wallet or gateway sent.
+const ReportText = store.ReportText
+
 // ReportQuery asks for a report.
 type ReportQuery struct {
 	Name    string

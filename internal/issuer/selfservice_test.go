@@ -325,6 +325,23 @@ func TestQRCodesLeadWhereTheSettingsSay(t *testing.T) {
 	require.Equal(t, "https://phones.example", shown.QRBaseURL)
 }
 
+// An update has neither link nor code: the wallet asks for it.
+func TestOwnUpdates(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		ctx := t.Context()
+		person := f.Person(t)
+		holder := holderOf(t, f, person)
+		doc, _ := issue(t, f, person, f.Profile(t, "mdl"), 1)
+		update, err := f.Issuer.UpdateDocument(ctx, f.Admin(), "", issuer.NewUpdate{DocumentID: doc.ID})
+		require.NoError(t, err)
+		got, _, err := f.Issuer.OwnRequest(ctx, holder, update.ID)
+		require.NoError(t, err)
+		require.Equal(t, domain.RequestUpdate, got.Kind())
+		_, err = f.Issuer.OwnQR(ctx, holder, update.ID)
+		codeIs(t, domain.CodeWrongState, err)
+	})
+}
+
 // Every step can be canceled by the holder, also what an operator asked for.
 func TestCancelOwnRequests(t *testing.T) {
 	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {

@@ -195,7 +195,7 @@ func TestD1Messages(t *testing.T) {
 	asks.waits(t, request, domain.RequestAwaitingApproval)
 	approves.post(t, "/v1/requests/"+request+"/reject", object{"reason": "no"})
 	holder := s.holder(t, person)
-	holder.receives(t, "abgelehnt")
+	holder.receives(t, "nicht genehmigt")
 
 	other := s.person(t)
 	document, _ := s.issue(t, other, s.profile(t))

@@ -155,7 +155,7 @@ var reports = []Report{
 		},
 		from: `(SELECT d.credential_group AS category, d.profile_id, ` + stateNow + ` AS state, count(*) AS documents,
 			min(d.signed_at) AS first_issued_at, max(d.signed_at) AS last_issued_at
-			FROM documents d JOIN persons p ON p.id = d.person_id LEFT JOIN groups g ON g.id = p.group_id {where} GROUP BY 1, 2, 3) r JOIN profiles f ON f.id = r.profile_id`,
+			FROM documents d LEFT JOIN persons p ON p.id = d.person_id LEFT JOIN groups g ON g.id = p.group_id {where} GROUP BY 1, 2, 3) r JOIN profiles f ON f.id = r.profile_id`,
 		person: "d.person_id", holder: true, id: "r.category || ' ' || r.profile_id || ' ' || r.state", clock: true,
 		where: `d.state <> 'prepared'`,
 	},

@@ -20,6 +20,20 @@ type Engine struct {
 	down    bool
 	running map[string]bool
 	locked  []string
+	lose    error // what the answers of acts are replaced with; nil = they come through
+}
+
+// LoseAnswers makes acts be carried out but answered with the error, or ends that with nil.
+func (e *Engine) LoseAnswers(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lose = err
+}
+
+func (e *Engine) lost() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lose
 }
 
 // SetDown makes every call fail with CodeEngineUnavailable, or ends that.
@@ -87,12 +101,16 @@ func (e *Engine) Act(ctx context.Context, kind domain.ActKind, ref messages.ActR
 	if err := e.reach(ref.RequestID); err != nil {
 		return messages.Snapshot{}, err
 	}
-	return e.step(ctx, ref.RequestID, func() (messages.Snapshot, error) {
+	snap, err := e.step(ctx, ref.RequestID, func() (messages.Snapshot, error) {
 		if kind == domain.ActCollect {
 			return e.issuer.Sign(ctx, ref)
 		}
 		return e.issuer.Apply(ctx, ref)
 	})
+	if lost := e.lost(); lost != nil {
+		return messages.Snapshot{}, lost
+	}
+	return snap, err
 }
 
 // StartCancellation implements issuer.Engine.
@@ -112,7 +130,11 @@ func (e *Engine) ActOnCancellation(ctx context.Context, _ domain.CancellationAct
 	if err := e.reach(ref.CancellationID); err != nil {
 		return messages.CancellationSnapshot{}, err
 	}
-	return untilRefused(func() (messages.CancellationSnapshot, error) { return e.issuer.ApplyCancellation(ctx, ref) })
+	snap, err := untilRefused(func() (messages.CancellationSnapshot, error) { return e.issuer.ApplyCancellation(ctx, ref) })
+	if lost := e.lost(); lost != nil {
+		return messages.CancellationSnapshot{}, lost
+	}
+	return snap, err
 }
 
 // StartBatch implements issuer.Engine.
