@@ -56,6 +56,7 @@ var parts = []part{
 	{[]string{"issuance", "collect"}, loadRows},
 	{[]string{"batch"}, batchRows},
 	{[]string{"people"}, peopleRows},
+	{[]string{"reports"}, reportRows},
 	{[]string{"start"}, startRows},
 }
 

@@ -343,9 +343,6 @@ func (is *Issuer) checkOwnQR(ctx context.Context, r domain.Request, o domain.Pro
 	if err := noCode(r); err != nil {
 		return err
 	}
-	if err := noCode(r); err != nil {
-		return err
-	}
 	if err := domain.CheckShowQR(r, o); err != nil && (domain.CodeOf(err) != domain.CodeForbidden || !showsQR(o, person)) {
 		return err
 	}

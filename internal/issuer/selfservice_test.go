@@ -332,7 +332,7 @@ func TestOwnUpdates(t *testing.T) {
 		person := f.Person(t)
 		holder := holderOf(t, f, person)
 		doc, _ := issue(t, f, person, f.Profile(t, "mdl"), 1)
-		update, err := f.Issuer.UpdateDocument(ctx, f.Admin(), "", issuer.NewUpdate{DocumentID: doc.ID})
+		update, err := f.Issuer.UpdateDocument(ctx, f.Admin(), "", issuer.NewUpdate{DocumentID: doc.ID, Reason: domain.ReasonReprovision})
 		require.NoError(t, err)
 		got, _, err := f.Issuer.OwnRequest(ctx, holder, update.ID)
 		require.NoError(t, err)

@@ -36,7 +36,8 @@ var (
 //go:embed migrations
 var migrations embed.FS
 
-func init() { sqlx.BindDriver("sqlite", sqlx.DOLLAR) }
+// Inserts number no parameters on SQLite: there $1 is a name, and looking thousands of names up costs more than the rows.
+func init() { sqlx.BindDriver("sqlite", sqlx.QUESTION) }
 
 // Queries are the reads and writes; on a Store each is its own transaction, on a Tx all belong to one.
 type Queries struct {
