@@ -233,7 +233,7 @@ func (o *operator) download(ctx context.Context, name string, run func(out *csvA
 			if out.gone {
 				o.Log.InfoContext(ctx, "the caller went away", "error", err)
 			} else {
-				problem.From(ctx, o.Log, err) // for the log
+				_ = problem.From(ctx, o.Log, err) // for the log
 			}
 			panic(http.ErrAbortHandler)
 		}

@@ -227,7 +227,7 @@ func (s *peopleServer) close() error {
 		errs = append(errs, <-s.done)
 	}
 	if s.Server != nil {
-		errs = append(errs, s.Server.Close())
+		errs = append(errs, s.Close())
 	}
 	if s.redis != nil {
 		s.redis.Close()
@@ -289,8 +289,8 @@ func (s *peopleServer) importPeople(ctx context.Context, n int) error {
 	return nil
 }
 
-// watchResident notes the resident memory of this process; the function it gives ends that and says how much it was at the most, in MiB. Where the
-// system does not tell, that is 0.
+// watchResident notes the resident memory of this process; the function it gives ends that and says how much it was at the most, in MiB.
+// Where the system does not tell, that is 0.
 func watchResident() (stop func() float64) {
 	done := make(chan struct{})
 	var watching sync.WaitGroup
@@ -347,8 +347,8 @@ func insertInto(ctx context.Context, open func(string) (string, func() error, er
 	defer func() { err = errors.Join(err, db.Close()) }()
 	group := uuid.NewString()
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
-	_, err = db.ExecContext(ctx, `INSERT INTO groups (id, parent_id, name, path, version, created_at, updated_at) VALUES ($1, NULL, 'g', 'g', 1, $2, $2)`,
-		group, now)
+	_, err = db.ExecContext(ctx, `INSERT INTO groups (id, parent_id, name, path, version, created_at, updated_at)
+		VALUES ($1, NULL, 'g', 'g', 1, $2, $2)`, group, now)
 	if err != nil {
 		return 0, fmt.Errorf("insert group: %w", err)
 	}
@@ -501,7 +501,8 @@ func (s *peopleServer) searchRow(ctx context.Context, o Options, kind string) (_
 
 // queryBare reads what a search finds, and nothing more.
 func queryBare(ctx context.Context, db *sql.DB, q question) (err error) {
-	found, err := db.QueryContext(ctx, `SELECT `+bareColumns+` FROM persons WHERE erased_at IS NULL AND `+q.where+` ORDER BY id DESC LIMIT 50`, q.args...)
+	text := `SELECT ` + bareColumns + ` FROM persons WHERE erased_at IS NULL AND ` + q.where + ` ORDER BY id DESC LIMIT 50` //nolint:gosec // of constants
+	found, err := db.QueryContext(ctx, text, q.args...)
 	if err != nil {
 		return err
 	}

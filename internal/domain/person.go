@@ -29,7 +29,8 @@ type DataApproval struct {
 // Approved says whether the data are approved.
 func (a DataApproval) Approved() bool { return a.By != "" }
 
-// Person is a holder or future holder of documents (A1). Everything but ID, group, Status, DataApproval, Version and the times is personal data.
+// Person is a holder or future holder of documents (A1). Everything but ID, group, Status, DataApproval, Version and the times is personal
+// data.
 type Person struct {
 	ID               string
 	ExternalID       string // employee number or the like; unique when set
@@ -58,8 +59,8 @@ type Person struct {
 // Erased says that the record keeps no personal data any more (A4).
 func (p *Person) Erased() bool { return !p.ErasedAt.IsZero() }
 
-// SameIdentity says that the data which an approval vouches for are the same: names, birth date and attributes (A3). Images count too, but are
-// not here.
+// SameIdentity says that the data which an approval vouches for are the same: names, birth date and attributes (A3). Images count too, but
+// are not here.
 func (p *Person) SameIdentity(q *Person) bool {
 	if p.GivenName != q.GivenName || p.FamilyName != q.FamilyName || p.BirthDate != q.BirthDate || len(p.Attributes) != len(q.Attributes) {
 		return false

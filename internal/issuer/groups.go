@@ -13,8 +13,8 @@ import (
 	"github.com/mdocket/mdocket/internal/store"
 )
 
-// Groups form the tree by which scopes reach people (A2, I2). Changes of the tree happen one at a time: each holds the end of the audit before it
-// looks, so that two moves can never hang groups below each other.
+// Groups form the tree by which scopes reach people (A2, I2). Changes of the tree happen one at a time: each holds the end of the audit
+// before it looks, so that two moves can never hang groups below each other.
 
 // NewGroup is a group to be made.
 type NewGroup struct {
@@ -90,8 +90,8 @@ func (is *Issuer) insertGroup(ctx context.Context, tx *store.Tx, caller domain.C
 	return g, e, nil
 }
 
-// ChangeGroup renames a group or moves it, with everything below it. It never comes below itself, and its version must be the one that was read
-// (CodeConflict). Scope division reaches the groups below its own only, and moves them no further.
+// ChangeGroup renames a group or moves it, with everything below it. It never comes below itself, and its version must be the one that was
+// read (CodeConflict). Scope division reaches the groups below its own only, and moves them no further.
 func (is *Issuer) ChangeGroup(ctx context.Context, caller domain.Caller, id string, c GroupChange) (domain.Group, error) {
 	if err := needTree(caller); err != nil {
 		return domain.Group{}, err
@@ -301,9 +301,9 @@ func (r reach) person(p domain.Person) bool {
 	return r.All || (p.ID != "" && p.ID == r.PersonID) || r.group(p.GroupID)
 }
 
-// place decides which group somebody comes into whose present group is old and who is asked to be in the one of the path; empty = in none. Whoever
-// changes the group must reach the people of both: scopes below all bring nobody in from elsewhere, and let nobody out. Groups out of reach look
-// as if they did not exist.
+// place decides which group somebody comes into whose present group is old and who is asked to be in the one of the path; empty = in none.
+// Whoever changes the group must reach the people of both: scopes below all bring nobody in from elsewhere, and let nobody out. Groups out
+// of reach look as if they did not exist.
 func (r reach) place(groups map[string]domain.Group, path, old string, fresh bool) (string, error) {
 	g, found := groups[path]
 	unchanged := !fresh && g.ID == old && (path == "" || found)
@@ -370,8 +370,8 @@ func (t treeReach) parent(ctx context.Context, tx *store.Tx, id string) (domain.
 	return g, nil
 }
 
-// changeable reads a group that the caller may change: any in scope all, else those below the own one. What the caller cannot see looks as if it did
-// not exist.
+// changeable reads a group that the caller may change: any in scope all, else those below the own one. What the caller cannot see looks as
+// if it did not exist.
 func (t treeReach) changeable(ctx context.Context, tx *store.Tx, id string) (domain.Group, error) {
 	if !t.group(id) {
 		sees, err := reachOf(ctx, tx.Queries, t.caller.Within(domain.PermPeopleRead))

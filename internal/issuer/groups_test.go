@@ -27,7 +27,6 @@ func pathsOf(groups []issuer.GroupView) []string {
 func TestGroups(t *testing.T) {
 	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
 		ctx, admin := t.Context(), f.Admin()
-		head := f.AuditHead(t)
 		a, err := f.Issuer.CreateGroup(ctx, admin, "key", issuer.NewGroup{Name: "A"})
 		require.NoError(t, err)
 		require.Equal(t, 1, a.Version)
@@ -56,7 +55,6 @@ func TestGroups(t *testing.T) {
 		}
 		deepest := f.Group(t, deep)
 		wide := f.Group(t, long+"/"+long+"/"+long)
-		head = f.AuditHead(t)
 		for name, c := range map[string]struct {
 			do    func() error
 			code  domain.Code
@@ -95,7 +93,7 @@ func TestGroups(t *testing.T) {
 			"delete nothing":     {func() error { return f.Issuer.DeleteGroup(ctx, admin, "none") }, domain.CodeNotFound, ""},
 			"no permission":      {func() error { return createGroup(f, operator(t, f, "reader", domain.PermPeopleRead), "X", "") }, domain.CodeForbidden, ""},
 		} {
-			head = f.AuditHead(t)
+			head := f.AuditHead(t)
 			if name == "no permission" {
 				head += 3 // making the account
 			}
@@ -214,8 +212,8 @@ func TestGroupScopes(t *testing.T) {
 	})
 }
 
-// TestParallelMoves moves groups below each other from two sides at once: whoever is second sees what the first did, so no circle ever closes and
-// every path says where its group is.
+// TestParallelMoves moves groups below each other from two sides at once: whoever is second sees what the first did, so no circle ever
+// closes and every path says where its group is.
 func TestParallelMoves(t *testing.T) {
 	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
 		const n = 4

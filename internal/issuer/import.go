@@ -48,12 +48,14 @@ const (
 	importRefused = "refused"
 )
 
-// ImportPeople reads a file in UTF-8 row by row and adds or, by external id, changes one person for each; report is called for every row in order.
-// Good rows go in; bad rows are reported and change nothing. Fields that a row leaves empty are emptied; the status and images it leaves out stay: a
-// file about names does not let anybody in again. Rows are stored some at a time, and memory does not grow with the file.
+// ImportPeople reads a file in UTF-8 row by row and adds or, by external id, changes one person for each; report is called for every row in
+// order. Good rows go in; bad rows are reported and change nothing. Fields that a row leaves empty are emptied; the status and images it
+// leaves out stay: a file about names does not let anybody in again. Rows are stored some at a time, and memory does not grow with the
+// file.
 //
 // An error means that the beginning of the file is bad, or that reading stopped; rows reported before stay.
-func (is *Issuer) ImportPeople(ctx context.Context, caller domain.Caller, file io.Reader, o ImportOptions, report func(ImportRow) error) error {
+func (is *Issuer) ImportPeople(ctx context.Context, caller domain.Caller, file io.Reader, o ImportOptions,
+	report func(ImportRow) error) error {
 	if err := mayImport(caller, o); err != nil {
 		return err
 	}
@@ -124,8 +126,8 @@ const (
 	chunkBytes = 4 << 20
 )
 
-// full says whether the rows are to be stored before the next one comes to them. Two rows of one person are never stored together: the second
-// changes what the first makes.
+// full says whether the rows are to be stored before the next one comes to them. Two rows of one person are never stored together: the
+// second changes what the first makes.
 func (im *importer) full(next *importRow) bool {
 	if len(im.rows) >= chunkRows || im.size >= chunkBytes {
 		return true
@@ -209,8 +211,8 @@ func (im *importer) storeAlone(ctx context.Context, row *importRow) {
 	}
 }
 
-// store adds or changes the people of the rows in one transaction. Rows that the rules refuse are marked; an error means that nothing was stored, and
-// it is some row's if it is one of the store's.
+// store adds or changes the people of the rows in one transaction. Rows that the rules refuse are marked; an error means that nothing was
+// stored, and it is some row's if it is one of the store's.
 func (im *importer) store(ctx context.Context, rows []*importRow) error {
 	refused := make([]error, len(rows))
 	err := im.is.Store.Tx(ctx, func(tx *store.Tx) error {
@@ -302,8 +304,8 @@ func (im *importer) entry(action, personID string) domain.AuditEntry {
 	return e
 }
 
-// changeTo holds the person whom the row's external id belongs to and gives them as they are and as they are to be. Of somebody out of reach only that
-// the id is taken is said.
+// changeTo holds the person whom the row's external id belongs to and gives them as they are and as they are to be. Of somebody out of
+// reach only that the id is taken is said.
 func (im *importer) changeTo(ctx context.Context, tx *store.Tx, r reach, groups map[string]domain.Group, id string, row *importRow) (
 	old, next domain.Person, err error) {
 	old, err = holdPerson(ctx, tx, id)
@@ -344,8 +346,8 @@ func (im *importer) change(ctx context.Context, tx *store.Tx, old, next domain.P
 	return append(entries, images...), err
 }
 
-// groups reads the groups that the rows name, by path, and makes those that are not there, where that is asked for. A path that cannot be made stays
-// out, and its rows are refused.
+// groups reads the groups that the rows name, by path, and makes those that are not there, where that is asked for. A path that cannot be
+// made stays out, and its rows are refused.
 func (im *importer) groups(ctx context.Context, tx *store.Tx, rows []*importRow) (map[string]domain.Group, []domain.AuditEntry, error) {
 	var paths []string
 	for _, row := range rows {

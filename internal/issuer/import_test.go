@@ -254,8 +254,8 @@ func TestImportMakesGroups(t *testing.T) {
 	})
 }
 
-// TestImportWithinScope: below scope all, an import makes and changes people of the own groups only; of others it says no more than that an id is
-// taken.
+// TestImportWithinScope: below scope all, an import makes and changes people of the own groups only; of others it says no more than that an
+// id is taken.
 func TestImportWithinScope(t *testing.T) {
 	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
 		f.Group(t, "Top/Own/Below")

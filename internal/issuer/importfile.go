@@ -41,8 +41,8 @@ var importFields = map[string]func(p *domain.Person, v string){
 	"external_mobile_id": func(p *domain.Person, v string) { p.ExternalMobileID = v },
 }
 
-// importRows reads the rows of a file. A row that breaks a rule comes with its err; the error of next means that no further row can be read, io.EOF
-// that there is none.
+// importRows reads the rows of a file. A row that breaks a rule comes with its err; the error of next means that no further row can be
+// read, io.EOF that there is none.
 type importRows interface {
 	next() (*importRow, error)
 }

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -165,7 +166,7 @@ func TestNoContentIsStored(t *testing.T) {
 		newLink, newCode := onScreen(t, f, r.ID)
 		secrets = append(secrets, link, code, wrong(code), offer.PreAuthorizedCode, token.AccessToken, newLink, newCode)
 
-		stored := dump(t, f)
+		stored, elsewhere := dump(t, f), dump(t, f, "persons")
 		require.Contains(t, stored, r.ID)
 		require.Contains(t, stored, person.Email, "the dump is one")
 		for _, secret := range secrets {
@@ -174,13 +175,14 @@ func TestNoContentIsStored(t *testing.T) {
 		}
 		for _, personal := range []string{person.GivenName, person.Email, person.Mobile} {
 			require.NotContains(t, f.Logs.String(), personal)
-			require.Equal(t, 1, strings.Count(stored, personal), "%s is with the person only", personal)
+			require.Contains(t, stored, personal)
+			require.NotContains(t, elsewhere, personal, "it is with the person only")
 		}
 	})
 }
 
-// dump gives every value of every table.
-func dump(t *testing.T, f *issuertest.Fixture) string {
+// dump gives every value of every table but those named.
+func dump(t *testing.T, f *issuertest.Fixture, but ...string) string {
 	t.Helper()
 	db := rawSQL(t, f)
 	names := `SELECT name FROM sqlite_master WHERE type = 'table'`
@@ -189,6 +191,9 @@ func dump(t *testing.T, f *issuertest.Fixture) string {
 	}
 	var b strings.Builder
 	for _, table := range texts(t, db, names) {
+		if slices.Contains(but, table) {
+			continue
+		}
 		dumpTable(t, db, table, &b)
 	}
 	return b.String()

@@ -16,8 +16,9 @@ import (
 	"github.com/mdocket/mdocket/internal/store"
 )
 
-// Whoever creates, changes or imports a person needs people_write for the group they are in and for the group they come into; see reach.place. The
-// group is told by its path. Whatever changes a person goes through changePerson, so that approval of data and documents follow in one way.
+// Whoever creates, changes or imports a person needs people_write for the group they are in and for the group they come into; see
+// reach.place. The group is told by its path. Whatever changes a person goes through changePerson, so that approval of data and documents
+// follow in one way.
 
 // CreatePerson adds a person (A1). Id, version and times are given by the act; the status is active unless said otherwise.
 func (is *Issuer) CreatePerson(ctx context.Context, caller domain.Caller, key string, p domain.Person) (domain.Person, error) {
@@ -144,8 +145,8 @@ func (is *Issuer) personRefused(ctx context.Context, p domain.Person, err error)
 	return &domain.Error{Code: domain.CodeConflict, Message: "the external id or the logon name is taken", Fields: taken}
 }
 
-// UpdatePerson changes the person that has p.ID and p.Version: the version the caller read; CodeConflict when it was changed since. An empty status
-// stays as it is; every other empty field is emptied.
+// UpdatePerson changes the person that has p.ID and p.Version: the version the caller read; CodeConflict when it was changed since. An
+// empty status stays as it is; every other empty field is emptied.
 func (is *Issuer) UpdatePerson(ctx context.Context, caller domain.Caller, p domain.Person) (domain.Person, error) {
 	if err := is.needFor(ctx, caller, domain.PermPeopleWrite, "person", p.ID); err != nil {
 		return domain.Person{}, err
@@ -192,8 +193,8 @@ func keepsOwn(caller domain.Caller, p domain.Person, status domain.PersonStatus)
 	return nil
 }
 
-// changingPerson runs fn in a transaction that holds the person, whom the permission must reach, and does so again when a document of the person
-// was changed by somebody else in between (store.ErrChanged).
+// changingPerson runs fn in a transaction that holds the person, whom the permission must reach, and does so again when a document of the
+// person was changed by somebody else in between (store.ErrChanged).
 func (is *Issuer) changingPerson(ctx context.Context, caller domain.Caller, p domain.Permission, id string,
 	fn func(tx *store.Tx, old domain.Person) error) error {
 	const tries = 5
@@ -240,9 +241,9 @@ func (is *Issuer) personEntry(caller domain.Caller, action, id string) domain.Au
 	return e
 }
 
-// changePerson writes a held person and what follows from the change: an approval of the data ends when what it vouched for changes (A3), documents
-// follow the status (A4). otherImage says that an image changed in the same transaction. It gives the entries for the audit, that of the change first;
-// e says who did what and why, and its changes are completed.
+// changePerson writes a held person and what follows from the change: an approval of the data ends when what it vouched for changes (A3),
+// documents follow the status (A4). otherImage says that an image changed in the same transaction. It gives the entries for the audit, that
+// of the change first; e says who did what and why, and its changes are completed.
 func (is *Issuer) changePerson(ctx context.Context, tx *store.Tx, old, next domain.Person, otherImage bool, e domain.AuditEntry) (
 	[]domain.AuditEntry, error) {
 	next.ID, next.Version, next.CreatedAt, next.UpdatedAt, next.ErasedAt = old.ID, old.Version+1, old.CreatedAt, is.Now(), old.ErasedAt
@@ -272,8 +273,9 @@ func (is *Issuer) changePerson(ctx context.Context, tx *store.Tx, old, next doma
 	return append([]domain.AuditEntry{e}, followed...), err
 }
 
-// followStatus lets the documents follow their person (A4): those that are active are disabled with an inactive person, and exactly those enabled
-// with an active one that were disabled for that. A document past its end stays as it is, and so does what an operator or another document disabled.
+// followStatus lets the documents follow their person (A4): those that are active are disabled with an inactive person, and exactly those
+// enabled with an active one that were disabled for that. A document past its end stays as it is, and so does what an operator or another
+// document disabled.
 func (is *Issuer) followStatus(ctx context.Context, tx *store.Tx, p domain.Person, because domain.AuditEntry) ([]domain.AuditEntry, error) {
 	docs, err := tx.LiveDocuments(ctx, p.ID)
 	if err != nil {
@@ -318,9 +320,10 @@ func (is *Issuer) Person(ctx context.Context, caller domain.Caller, id string) (
 	return p, nil
 }
 
-// People lists people, newest first. group is the path of a group, instead of its id in the filter; a group that the caller does not reach looks as
-// if it did not exist. A mobile number is looked for in its stored form.
-func (is *Issuer) People(ctx context.Context, caller domain.Caller, want store.PersonFilter, group, after string, limit int) ([]domain.Person, error) {
+// People lists people, newest first. group is the path of a group, instead of its id in the filter; a group that the caller does not reach
+// looks as if it did not exist. A mobile number is looked for in its stored form.
+func (is *Issuer) People(ctx context.Context, caller domain.Caller, want store.PersonFilter, group, after string,
+	limit int) ([]domain.Person, error) {
 	if err := caller.Need(domain.PermPeopleRead); err != nil {
 		return nil, err
 	}
@@ -416,8 +419,8 @@ func (is *Issuer) findGroup(ctx context.Context, want *store.PersonFilter, path 
 	return nil
 }
 
-// PutImage stores a person's portrait or signature; the bytes must decode as a picture (CodeImageInvalid). Another picture than before ends an
-// approval of the person's data.
+// PutImage stores a person's portrait or signature; the bytes must decode as a picture (CodeImageInvalid). Another picture than before ends
+// an approval of the person's data.
 func (is *Issuer) PutImage(ctx context.Context, caller domain.Caller, im domain.Image) error {
 	if err := is.needFor(ctx, caller, domain.PermPeopleWrite, "person", im.PersonID); err != nil {
 		return err
@@ -441,8 +444,8 @@ func (is *Issuer) PutImage(ctx context.Context, caller domain.Caller, im domain.
 	return is.personRefused(ctx, domain.Person{}, err)
 }
 
-// putImage stores an image of a held person. It gives the entry for the audit, and whether the picture is another one than before; that is looked
-// at only where an approval hangs on it.
+// putImage stores an image of a held person. It gives the entry for the audit, and whether the picture is another one than before; that is
+// looked at only where an approval hangs on it.
 func (is *Issuer) putImage(ctx context.Context, tx *store.Tx, caller domain.Caller, p domain.Person, im domain.Image) (
 	e domain.AuditEntry, other bool, err error) {
 	im.PersonID = p.ID

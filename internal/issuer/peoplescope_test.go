@@ -262,8 +262,8 @@ func (w world) path(group string, names map[string]string) string {
 	return domain.PathBelow(w.path(w.parents[group], names), names[group])
 }
 
-// TestScopesWhileEverythingMoves lets groups and people move at random and operators of scope department and division try everything there is on
-// people: whoever is out of their scope at that moment does not exist for them, and stays as they are.
+// TestScopesWhileEverythingMoves lets groups and people move at random and operators of scope department and division try everything there
+// is on people: whoever is out of their scope at that moment does not exist for them, and stays as they are.
 func TestScopesWhileEverythingMoves(t *testing.T) {
 	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
 		ctx, dice := t.Context(), rand.New(rand.NewPCG(7, 11))

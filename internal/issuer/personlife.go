@@ -18,8 +18,8 @@ type Vetting struct {
 	Version  int // of the person, as it was looked at; 0 = as it is now
 }
 
-// ApprovePersonData sets the approval of a person's data (A3). Nobody approves their own; the day must not be in the future. Approving again moves
-// the day.
+// ApprovePersonData sets the approval of a person's data (A3). Nobody approves their own; the day must not be in the future. Approving
+// again moves the day.
 func (is *Issuer) ApprovePersonData(ctx context.Context, caller domain.Caller, id string, v Vetting) (domain.Person, error) {
 	if err := is.needFor(ctx, caller, domain.PermPeopleApprove, "person", id); err != nil {
 		return domain.Person{}, err
@@ -96,7 +96,8 @@ func (is *Issuer) setApproval(ctx context.Context, caller domain.Caller, id stri
 	return p, is.personRefused(ctx, p, err)
 }
 
-// DeactivatePerson keeps a person from receiving documents and disables those they have (A4); documents is the number of those. It needs a reason.
+// DeactivatePerson keeps a person from receiving documents and disables those they have (A4); documents is the number of those. It needs a
+// reason.
 func (is *Issuer) DeactivatePerson(ctx context.Context, caller domain.Caller, id string, reason domain.CancelReason, notes string) (
 	p domain.Person, documents int, err error) {
 	e := is.personEntry(caller, "person.deactivate", id)
@@ -104,8 +105,8 @@ func (is *Issuer) DeactivatePerson(ctx context.Context, caller domain.Caller, id
 	return is.setStatus(ctx, caller, id, domain.PersonInactive, domain.DocumentDisable, e)
 }
 
-// ActivatePerson lets a person receive documents again and enables exactly the documents that deactivating disabled; documents is the number of
-// those.
+// ActivatePerson lets a person receive documents again and enables exactly the documents that deactivating disabled; documents is the
+// number of those.
 func (is *Issuer) ActivatePerson(ctx context.Context, caller domain.Caller, id, notes string) (p domain.Person, documents int, err error) {
 	e := is.personEntry(caller, "person.activate", id)
 	e.Notes = notes
@@ -161,13 +162,13 @@ type Erasure struct {
 	Accounts  []string // retired, by id; whoever calls ends their sessions
 }
 
-// ErasePerson destroys a person's data for good (A4): the documents are canceled, open requests and cancellations end, accounts are retired, and of
-// the record only id, group and times are left, for the audit to refer to.
+// ErasePerson destroys a person's data for good (A4): the documents are canceled, open requests and cancellations end, accounts are
+// retired, and of the record only id, group and times are left, for the audit to refer to.
 //
-// Everything but the requests happens in one transaction, which comes first. From its commit on no personal data is left, and no document can come of
-// an open request any more: a collection looks at the person in the transaction that makes the document active. What may be left after a crash, or while
-// the engine is down, are therefore open requests of nobody: harmless, ended by their deadline at the latest, and by this call when it is repeated,
-// which may be done any number of times. The other way round a crash would leave the data.
+// Everything but the requests happens in one transaction, which comes first. From its commit on no personal data is left, and no document
+// can come of an open request any more: a collection looks at the person in the transaction that makes the document active. What may be
+// left after a crash, or while the engine is down, are therefore open requests of nobody: harmless, ended by their deadline at the latest,
+// and by this call when it is repeated, which may be done any number of times. The other way round a crash would leave the data.
 func (is *Issuer) ErasePerson(ctx context.Context, caller domain.Caller, id string, in Erase) (Erasure, error) {
 	if err := is.needFor(ctx, caller, domain.PermPeopleWrite, "person", id); err != nil {
 		return Erasure{}, err
@@ -235,8 +236,8 @@ func (is *Issuer) eraseRecord(ctx context.Context, caller domain.Caller, p domai
 	return out, nil
 }
 
-// endDocumentsOf cancels what is live of a person's documents and gives how many that were, with the entries for the audit. Of a document past its
-// end only an open cancellation ends.
+// endDocumentsOf cancels what is live of a person's documents and gives how many that were, with the entries for the audit. Of a document
+// past its end only an open cancellation ends.
 func (is *Issuer) endDocumentsOf(ctx context.Context, tx *store.Tx, caller domain.Caller, personID string) (
 	canceled int, entries []domain.AuditEntry, err error) {
 	docs, err := tx.LiveDocuments(ctx, personID)
@@ -302,8 +303,8 @@ func (is *Issuer) retireAccounts(ctx context.Context, tx *store.Tx, caller domai
 	return entries, nil
 }
 
-// cancelRequestsOf ends the open requests of an erased person through their workflows, all that can be ended even when one cannot, and gives how many
-// were.
+// cancelRequestsOf ends the open requests of an erased person through their workflows, all that can be ended even when one cannot, and
+// gives how many were.
 func (is *Issuer) cancelRequestsOf(ctx context.Context, caller domain.Caller, personID string) (int, error) {
 	open, err := is.Store.OpenRequests(ctx, personID)
 	if err != nil {

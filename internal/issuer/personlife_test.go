@@ -50,7 +50,6 @@ func TestApprovingPersonData(t *testing.T) {
 		own := f.Caller(t, "own", p.ID, issuertest.All(domain.PermPeopleApprove))
 		department := f.Caller(t, "department", f.Person(t, func(p *domain.Person) { p.Group = "" }).ID,
 			issuertest.Grants{domain.PermPeopleApprove: domain.ScopeDepartment})
-		head = f.AuditHead(t)
 		good := issuer.Vetting{VettedOn: today(f)}
 		for name, c := range map[string]struct {
 			caller domain.Caller
@@ -479,32 +478,37 @@ func search(t *testing.T, db *sql.DB, f *issuertest.Fixture, text string) []stri
 	t.Helper()
 	var found []string
 	for _, table := range namesIn(t, db, tableList(f)) {
-		rows, err := db.QueryContext(t.Context(), `SELECT * FROM `+table)
-		require.NoError(t, err)
-		columns, err := rows.Columns()
-		require.NoError(t, err)
-		hit := false
-		for rows.Next() {
-			values := make([]any, len(columns))
-			for i := range values {
-				values[i] = new(any)
-			}
-			require.NoError(t, rows.Scan(values...))
-			for _, v := range values {
-				form := fmt.Sprint(*v.(*any))
-				if b, ok := (*v.(*any)).([]byte); ok {
-					form = string(b)
-				}
-				hit = hit || strings.Contains(strings.ToLower(form), strings.ToLower(text))
-			}
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
-		if hit {
+		if holds(t, db, table, text) {
 			found = append(found, table)
 		}
 	}
 	return found
+}
+
+func holds(t *testing.T, db *sql.DB, table, text string) bool {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `SELECT * FROM `+table)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	columns, err := rows.Columns()
+	require.NoError(t, err)
+	hit := false
+	for rows.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(any)
+		}
+		require.NoError(t, rows.Scan(values...))
+		for _, v := range values {
+			form := fmt.Sprint(*v.(*any))
+			if b, ok := (*v.(*any)).([]byte); ok {
+				form = string(b)
+			}
+			hit = hit || strings.Contains(strings.ToLower(form), strings.ToLower(text))
+		}
+	}
+	require.NoError(t, rows.Err())
+	return hit
 }
 
 func namesIn(t *testing.T, db *sql.DB, query string) []string {
@@ -631,8 +635,8 @@ func TestEraseAgainstCollection(t *testing.T) {
 	}
 }
 
-// TestStatusAgainstDocumentActs lets an operator disable and enable documents while their person is deactivated and activated: in the end the person
-// is active, and only what the operator disabled last is disabled.
+// TestStatusAgainstDocumentActs lets an operator disable and enable documents while their person is deactivated and activated: in the end
+// the person is active, and only what the operator disabled last is disabled.
 func TestStatusAgainstDocumentActs(t *testing.T) {
 	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
 		ctx, admin := t.Context(), f.Admin()

@@ -91,7 +91,8 @@ func (q Queries) InsertPeople(ctx context.Context, people []domain.Person) error
 	return groupMissing(insertAll(ctx, q, "persons", personColumns, rows))
 }
 
-// UpdatePerson replaces the person's fields if the stored version is p.Version-1, else ErrChanged; otherwise it refuses as InsertPerson does.
+// UpdatePerson replaces the person's fields if the stored version is p.Version-1, else ErrChanged; otherwise it refuses as InsertPerson
+// does.
 func (q Queries) UpdatePerson(ctx context.Context, p domain.Person) error {
 	r := rowOfPerson(p)
 	return groupMissing(q.change(ctx, `UPDATE persons SET external_id = $1, logon_name = $2, given_name = $3, family_name = $4, email = $5, mobile = $6,
@@ -166,8 +167,8 @@ func (t *Tx) HoldPerson(ctx context.Context, id string) error {
 	return t.change(ctx, `UPDATE persons SET updated_at = updated_at WHERE id = $1`, id)
 }
 
-// PersonFilter narrows a list of people; empty fields do not. Names, e-mail address and logon name are compared without case; they, external id,
-// mobile number and mobile id may end in * for "starts with". Erased people are left out.
+// PersonFilter narrows a list of people; empty fields do not. Names, e-mail address and logon name are compared without case; they,
+// external id, mobile number and mobile id may end in * for "starts with". Erased people are left out.
 type PersonFilter struct {
 	Within           domain.Within
 	ID               string
@@ -206,7 +207,7 @@ func (want PersonFilter) conditions() filter {
 	if want.MaxExpiryUntil != "" {
 		f.add("max_expiry <> '' AND max_expiry <= ?", string(want.MaxExpiryUntil))
 	}
-	f.text("external_mobile_id", want.ExternalMobileID)
+	f.someText("external_mobile_id", want.ExternalMobileID)
 	if want.DataApproved != nil {
 		if *want.DataApproved {
 			f.add("data_approved_by <> ''")
@@ -220,9 +221,9 @@ func (want PersonFilter) conditions() filter {
 // People lists people, newest first.
 func (q Queries) People(ctx context.Context, want PersonFilter, page Page) ([]domain.Person, error) {
 	f := want.conditions()
-	tail := page.newestFirst(&f)
+	ids := `SELECT id FROM persons` + page.newestFirst(&f) // found and sorted by themselves: whole people only for the page
 	var rows []personRow
-	if err := q.list(ctx, &rows, selectPerson+tail, f.args...); err != nil {
+	if err := q.list(ctx, &rows, selectPerson+` WHERE id IN (`+ids+`) ORDER BY id DESC`, f.args...); err != nil {
 		return nil, err
 	}
 	out := make([]domain.Person, len(rows))

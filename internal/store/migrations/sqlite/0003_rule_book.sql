@@ -41,6 +41,7 @@ CREATE INDEX persons_family_key ON persons (family_key, id);
 CREATE INDEX persons_given_key ON persons (given_key, id);
 CREATE INDEX persons_email_key ON persons (email_key, id);
 CREATE INDEX persons_mobile ON persons (mobile, id) WHERE mobile <> '';
+CREATE INDEX persons_external_mobile_id ON persons (external_mobile_id, id) WHERE external_mobile_id <> '';
 CREATE INDEX persons_birth_date ON persons (birth_date, id);
 CREATE INDEX persons_group ON persons (group_id, id);
 CREATE UNIQUE INDEX persons_logon_key ON persons (logon_key) WHERE logon_key <> '';
