@@ -92,8 +92,8 @@ func (s *server) samples(t testing.TB) map[string]sample {
 		"create-batch":              {method: http.MethodPost, path: "/v1/batches", body: inBatch, needs: domain.PermDisable},
 		"list-batches": {method: http.MethodGet, path: "/v1/batches", needs: domain.PermReports,
 			also: []domain.Permission{domain.PermRequest, domain.PermDisable, domain.PermCancel}},
-		"get-settings":              {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
-		"change-settings":           {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
+		"get-settings":    {method: http.MethodGet, path: "/v1/settings", needs: domain.PermSettings},
+		"change-settings": {method: http.MethodPut, path: "/v1/settings", body: settings, needs: domain.PermSettings},
 		"preview-format": {method: http.MethodPost, path: "/v1/formats/preview", body: map[string]any{"format_id": "photo-id"},
 			needs: domain.PermProfilesRead},
 		"list-notifications": {method: http.MethodGet, path: "/v1/notifications", needs: domain.PermReports},
@@ -102,8 +102,8 @@ func (s *server) samples(t testing.TB) map[string]sample {
 			needs: domain.PermSettings},
 		"list-reports": {method: http.MethodGet, path: "/v1/reports", needs: domain.PermReports},
 		"read-report":  {method: http.MethodGet, path: "/v1/reports/documents", unknown: "/v1/reports/nothing", needs: domain.PermReports},
-		"list-audit":                {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
-		"verify-audit":              {method: http.MethodGet, path: "/v1/audit/verification", needs: domain.PermAudit},
+		"list-audit":   {method: http.MethodGet, path: "/v1/audit", needs: domain.PermAudit},
+		"verify-audit": {method: http.MethodGet, path: "/v1/audit/verification", needs: domain.PermAudit},
 	}
 	add := func(id, method, path, thing, rest string, body any, needs domain.Permission, also ...domain.Permission) {
 		known, unknown := of(path, thing, rest)

@@ -172,7 +172,7 @@ func TestI2Scopes(t *testing.T) {
 					who.refused(t, domain.CodeNotFound, http.MethodGet, path, in)
 				}
 				hidden := who.refused(t, domain.CodeNotFound, http.MethodGet, "/v1/people/"+p, nil)
-				require.Equal(t, none.Detail, hidden.Detail, "nothing tells them apart")
+				require.Equal(t, none.detail, hidden.detail, "nothing tells them apart")
 				who.refused(t, domain.CodeNotFound, http.MethodPost, "/v1/documents/"+documents[p]+"/cancel", object{"reason": "lost"})
 				who.refused(t, domain.CodeNotFound, http.MethodPost, "/v1/requests", object{"person_id": p, "profile_id": profile})
 				who.refused(t, domain.CodeNotFound, http.MethodPost, "/v1/people/"+p+"/deactivate", object{"reason": "left"})

@@ -46,7 +46,7 @@ func TestA1People(t *testing.T) {
 	s.admin.refused(t, domain.CodeConflict, http.MethodPut, "/v1/people/"+person, change)
 	problem := s.admin.refused(t, domain.CodeInvalid, http.MethodPost, "/v1/people", object{"given_name": "", "family_name": "x", "email": "no address",
 		"mobile": "12", "birth_date": "yesterday", "group": "No/Such"})
-	require.Subset(t, fields(problem), []string{"given_name", "email", "mobile", "birth_date"})
+	require.Subset(t, problem.fields, []string{"given_name", "email", "mobile", "birth_date"})
 	s.admin.refused(t, domain.CodeConflict, http.MethodPost, "/v1/people", object{"given_name": "A", "family_name": "B", "external_id": name})
 
 	for form, file := range map[string]string{

@@ -159,7 +159,7 @@ func TestB6RequiredData(t *testing.T) {
 	strict := s.profile(t, with{"format": "staff-badge", "enforce_photo": true, "requisite_data": []string{"birth_date", "external_id",
 		"attribute.clearance"}})
 	problem := asks.refused(t, domain.CodeMissingData, http.MethodPost, "/v1/requests", object{"person_id": bare, "profile_id": strict})
-	require.Subset(t, fields(problem), []string{"portrait", "birth_date", "external_id", "attribute.clearance"})
+	require.Subset(t, problem.fields, []string{"portrait", "birth_date", "external_id", "attribute.clearance"})
 
 	person := s.person(t)
 	easy := s.profile(t, with{"format": "staff-badge"})
@@ -298,7 +298,7 @@ func TestB11Formats(t *testing.T) {
 		s.admin.post(t, "/v1/formats/preview", object{"format_id": format, "person_id": person})
 	}
 	problem := s.admin.refused(t, domain.CodeInvalid, http.MethodPost, "/v1/formats/preview", object{"source": "id: x\nversion: many\nsurprise: 1\n"})
-	require.Contains(t, strings.Join(fields(problem), " "), "source:2:")
+	require.Contains(t, strings.Join(problem.fields, " "), "source:2:")
 	own := "id: library\nversion: 1\ndoc_type: org.example.library.1\ndigest_algorithm: SHA-256\nstatus_bits: 2\ndisplay: [{locale: en, name: Library}]\n" +
 		"name_spaces: [{name: org.example.library.1, elements: [{identifier: family_name, type: tstr, mandatory: true, source: {person: family_name}, display: {en: Family name}}]}]\n"
 	p := s.admin.post(t, "/v1/formats/preview", object{"source": own, "person_id": person})
@@ -404,7 +404,7 @@ func TestB15Settings(t *testing.T) {
 		"base URL":           {"public_base_url": "ftp://x"},
 	} {
 		problem := s.admin.refused(t, domain.CodeInvalid, http.MethodPut, "/v1/settings", change(changes))
-		require.NotEmpty(t, fields(problem), name)
+		require.NotEmpty(t, problem.fields, name)
 	}
 	err := s.admin.Do(t.Context(), http.MethodPut, "/v1/settings", change(object{"authentication_code_attempts": "five"}), nil)
 	require.True(t, isRefusal(err))

@@ -89,7 +89,7 @@ func TestC3Approval(t *testing.T) {
 	approves.post(t, "/v1/requests/"+third+"/reject", object{"reason": "no need"})
 	_, late := s.operators(t)
 	problem := late.refused(t, domain.CodeAlreadyDecided, http.MethodPost, "/v1/requests/"+third+"/approve", object{})
-	require.Equal(t, "rejected", problem.Details["decision"])
+	require.Equal(t, "rejected", problem.details["decision"])
 }
 
 // C4: every state has its way, and the timeline tells it.
@@ -134,7 +134,7 @@ func TestC5SelfServiceQR(t *testing.T) {
 	approved := s.profile(t, with{"validate_issuance": true})
 	waiting := id(t, me.post(t, "/v1/me/requests", object{"profile_id": approved}))
 	problem := me.refused(t, domain.CodeApprovalRequired, http.MethodGet, "/v1/me/requests/"+waiting+"/qr", nil)
-	require.Equal(t, http.StatusConflict, problem.Status)
+	require.Equal(t, http.StatusConflict, problem.status)
 
 	alone := s.person(t, with{"email": "", "mobile": ""})
 	quiet := s.account(t, alone, rights)

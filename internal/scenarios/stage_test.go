@@ -107,21 +107,24 @@ func itemsOf(list object) []object {
 	return out
 }
 
-// refused makes a call that must be refused with the code, and gives the problem.
-func (p *party) refused(t *testing.T, code domain.Code, method, path string, in any) *client.Problem {
+// refusal is what a problem says.
+type refusal struct {
+	status  int
+	detail  string
+	details map[string]string
+	fields  []string // that it names
+}
+
+// refused makes a call that must be refused with the code.
+func (p *party) refused(t *testing.T, code domain.Code, method, path string, in any) refusal {
 	t.Helper()
 	err := p.Do(t.Context(), method, path, in, nil, client.IdempotencyKey(rand.Text()))
 	var problem *client.Problem
 	require.ErrorAs(t, err, &problem, "%s %s is refused", method, path)
 	require.Equal(t, string(code), problem.Code, "%s %s: %s", method, path, problem.Error())
-	return problem
-}
-
-// fields gives the fields that a problem names.
-func fields(p *client.Problem) []string {
-	out := make([]string, len(p.Errors))
-	for i, e := range p.Errors {
-		out[i] = e.Field
+	out := refusal{status: problem.Status, detail: problem.Detail, details: problem.Details}
+	for _, e := range problem.Errors {
+		out.fields = append(out.fields, e.Field)
 	}
 	return out
 }

@@ -264,10 +264,14 @@ func (q Queries) PendingBatchItems(ctx context.Context, batchID string, from, to
 	return out, err
 }
 
-// EndBatchItems writes number, request, state, code and message of items that were pending; ErrChanged when one of them was not. It locks
-// them to the end of the transaction.
+// EndBatchItems writes request, state, code and message of items, in the order of their numbers, that were pending; ErrChanged when one
+// of them was not. It locks them to the end of the transaction.
 func (t *Tx) EndBatchItems(ctx context.Context, batchID string, items []domain.BatchItem, at time.Time) error {
-	args := []any{batchID, At(at)}
+	if len(items) == 0 {
+		return nil
+	}
+	// The range says nothing that the numbers do not say, but without it PostgreSQL may look at every item of the batch.
+	args := []any{batchID, At(at), items[0].N, items[len(items)-1].N}
 	values := make([]string, len(items))
 	for i, it := range items {
 		n := len(args)
@@ -276,7 +280,7 @@ func (t *Tx) EndBatchItems(ctx context.Context, batchID string, items []domain.B
 	}
 	n, err := t.exec(ctx, `UPDATE batch_items SET request_id = v.column2, state = v.column3, code = v.column4, message = v.column5,
 		updated_at = $2 FROM (VALUES `+strings.Join(values, ", ")+`) AS v
-		WHERE batch_id = $1 AND n = v.column1 AND batch_items.state = 'pending'`, args...)
+		WHERE batch_id = $1 AND n BETWEEN $3 AND $4 AND n = v.column1 AND batch_items.state = 'pending'`, args...)
 	if err == nil && n != int64(len(items)) {
 		err = ErrChanged
 	}
