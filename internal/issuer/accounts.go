@@ -63,7 +63,7 @@ func (is *Issuer) prepareAccount(ctx context.Context, in NewAccount) (domain.Acc
 		problems.Add("email", "is not an e-mail address")
 	}
 	if in.PersonID != "" {
-		if _, err := is.Store.Person(ctx, in.PersonID); errors.Is(err, store.ErrNotFound) {
+		if p, err := is.Store.Person(ctx, in.PersonID); errors.Is(err, store.ErrNotFound) || err == nil && p.Erased() {
 			problems.Add("person_id", "names nobody")
 		} else if err != nil {
 			return domain.Account{}, "", fmt.Errorf("load person: %w", err)

@@ -129,6 +129,9 @@ func documentAllowed(d domain.Document, profile domain.Profile, open string, act
 	if _, ok := act.Target(d.State); !ok {
 		return domain.Errorf(domain.CodeWrongState, "the document is %s, which does not allow to %s it", d.State, act).With("state", string(d.State))
 	}
+	if act == domain.DocumentEnable && d.DisabledBy == domain.DisabledByPerson {
+		return domain.Errorf(domain.CodePersonInactive, "the holder is inactive; activate the person instead")
+	}
 	needsApproval := profile.Options.ValidateCancellation
 	switch {
 	case act == domain.DocumentCancel && needsApproval:
@@ -276,6 +279,11 @@ type documentChange struct {
 func (is *Issuer) changeDocument(ctx context.Context, tx *store.Tx, caller domain.Caller, d domain.Document, c documentChange) (
 	[]domain.AuditEntry, error) {
 	to, _ := c.act.Target(d.State)
+	if to == domain.DocumentActive {
+		if err := needActive(ctx, tx, d.PersonID); err != nil {
+			return nil, err
+		}
+	}
 	ended, err := is.moveDocument(ctx, tx, d, to, domain.DisabledByOperator)
 	if err != nil {
 		return nil, err
@@ -288,6 +296,21 @@ func (is *Issuer) changeDocument(ctx context.Context, tx *store.Tx, caller domai
 	e := is.documentEntry(caller, "document."+string(c.act), d, to)
 	e.Channel, e.Reason, e.Notes = c.channel, string(c.reason), c.notes
 	return append([]domain.AuditEntry{e}, ended...), nil
+}
+
+// needActive locks the person to the end of the transaction and refuses one who is inactive: nothing becomes active for them (A4).
+func needActive(ctx context.Context, tx *store.Tx, personID string) error {
+	if err := tx.HoldPerson(ctx, personID); err != nil {
+		return fmt.Errorf("hold person: %w", err)
+	}
+	person, err := tx.Person(ctx, personID)
+	if err != nil {
+		return fmt.Errorf("load person: %w", err)
+	}
+	if person.Status != domain.PersonActive {
+		return domain.Errorf(domain.CodePersonInactive, "the holder is inactive; activate the person instead")
+	}
+	return nil
 }
 
 func checkReason(act domain.DocumentAct, reason domain.CancelReason, notes string) error {

@@ -22,6 +22,9 @@ func (is *Issuer) facts(ctx context.Context, stage domain.Stage, in NewRequest) 
 	if f.Person, err = is.Store.Person(ctx, in.PersonID); err != nil {
 		return f, found(err, "person")
 	}
+	if f.Person.Erased() && stage == domain.AtRequest {
+		return f, domain.NotFound("person")
+	}
 	if f.Profile, err = is.loadProfile(ctx, in.ProfileID); err != nil {
 		return f, err
 	}

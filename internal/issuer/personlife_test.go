@@ -679,3 +679,25 @@ func TestStatusAgainstDocumentActs(t *testing.T) {
 		require.Equal(t, "active", now[1])
 	})
 }
+
+// While a person is inactive nobody makes a document of theirs active, whatever disabled it.
+func TestNothingIsEnabledForAnInactivePerson(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		ctx := t.Context()
+		person, profile := f.Person(t), f.Profile(t, "badge", func(o *domain.ProfileOptions) { o.Format = "staff-badge" })
+		byOperator, _ := issue(t, f, person, profile, 1)
+		byPerson, _ := issue(t, f, person, profile, 1)
+		_, err := f.Issuer.ChangeDocument(ctx, f.Admin(), byOperator.ID, domain.DocumentDisable, domain.ReasonLost, "")
+		require.NoError(t, err)
+		_, _, err = f.Issuer.DeactivatePerson(ctx, f.Admin(), person.ID, domain.ReasonLeft, "")
+		require.NoError(t, err)
+		for _, id := range []string{byOperator.ID, byPerson.ID} {
+			_, err = f.Issuer.ChangeDocument(ctx, f.Admin(), id, domain.DocumentEnable, "", "")
+			codeIs(t, domain.CodePersonInactive, err)
+		}
+		_, _, err = f.Issuer.ActivatePerson(ctx, f.Admin(), person.ID, "")
+		require.NoError(t, err)
+		_, err = f.Issuer.ChangeDocument(ctx, f.Admin(), byOperator.ID, domain.DocumentEnable, "", "")
+		require.NoError(t, err)
+	})
+}
