@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every Go test: all packages with the race detector, the end-to-end tests without it, since they run the built program and measure it.
+# Runs every Go test. Packages run with the race detector but for those whose tests are many and mostly wait for databases: of these, the tests that
+# start goroutines run once more with it. The end-to-end tests run without, since they run the built program and measure it.
 # TESTFLAGS adds flags of `go test`. The last lines are the result of each package.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,22 +15,38 @@ run() {
     build/withservices go test -timeout 20m ${TESTFLAGS:-} "$@" 2>&1 | tee -a "$log"
 }
 
+# parallel PACKAGE: a pattern of the tests of a package that start goroutines.
+parallel() {
+    awk '
+        /^func / { name = ""; if (match($0, /^func (Test[A-Za-z0-9_]+)\(/)) { split($0, part, /[ (]/); name = part[2] } }
+        name != "" && /\.Go\(|go func|sync\.WaitGroup|errgroup/ { found[name] = 1 }
+        END { sep = "^("; for (n in found) { printf "%s%s", sep, n; sep = "|" } print ")$" }
+    ' "$(go list -f '{{.Dir}}' "$1")"/*_test.go
+}
+
 go build -o build/withservices ./internal/testenv/withservices
-end_to_end=() others=()
+end_to_end=() large=() others=()
 for package in $(go list ./...); do
     case $package in
     */internal/e2e | */internal/e2e/*) end_to_end+=("$package") ;;
+    */internal/issuer | */internal/store | */api/operator | */internal/scenarios) large+=("$package") ;;
     *) others+=("$package") ;;
     esac
 done
 
 failed=0
+echo "== test: ${#large[@]} large packages"
+run "${large[@]}" || failed=1
 echo "== test: ${#others[@]} packages with the race detector"
 run -race "${others[@]}" || failed=1
-if [ ${#end_to_end[@]} -gt 0 ]; then
-    echo "== test: end to end"
-    run "${end_to_end[@]}" || failed=1
-fi
+for package in "${large[@]}"; do
+    pattern=$(parallel "$package")
+    case $pattern in
+    "^("*) run -race -run "$pattern" "$package" || failed=1 ;;
+    esac
+done
+echo "== test: end to end"
+run "${end_to_end[@]}" || failed=1
 
 echo "== test: summary"
 grep -E '^(ok|FAIL)[[:space:]]|^panic:|^[[:space:]]*--- FAIL' "$log" || true

@@ -88,8 +88,7 @@ func parseDSN(dsn string) (driver, source string, err error) {
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok && path != "" {
 		q := url.Values{
 			"_txlock": {"immediate"},
-			"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(ON)", "secure_delete(ON)",
-				"cache_size(-16000)"},
+			"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(ON)", "cache_size(-16000)"},
 		}
 		return "sqlite", "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode(), nil
 	}
