@@ -88,15 +88,7 @@ func (q Queries) Account(ctx context.Context, id string) (domain.Account, error)
 func (q Queries) Accounts(ctx context.Context, page Page) ([]domain.Account, error) {
 	var f filter
 	tail := page.newestFirst(&f)
-	var rows []accountRow
-	if err := q.list(ctx, &rows, `SELECT `+accountColumns+` FROM accounts`+tail, f.args...); err != nil {
-		return nil, err
-	}
-	out := make([]domain.Account, len(rows))
-	for i, r := range rows {
-		out[i] = r.account()
-	}
-	return out, nil
+	return listAs(ctx, q, accountRow.account, `SELECT `+accountColumns+` FROM accounts`+tail, f.args...)
 }
 
 // HasAccounts says whether anybody can sign in yet.
@@ -168,13 +160,7 @@ func (q Queries) APIKey(ctx context.Context, id string) (APIKey, error) {
 
 // APIKeys lists an account's keys, newest first.
 func (q Queries) APIKeys(ctx context.Context, accountID string) ([]APIKey, error) {
-	var rows []apiKeyRow
-	err := q.list(ctx, &rows, `SELECT `+apiKeyColumns+` FROM api_keys WHERE account_id = $1 ORDER BY id DESC`, accountID)
-	out := make([]APIKey, len(rows))
-	for i, r := range rows {
-		out[i] = r.key()
-	}
-	return out, err
+	return listAs(ctx, q, apiKeyRow.key, `SELECT `+apiKeyColumns+` FROM api_keys WHERE account_id = $1 ORDER BY id DESC`, accountID)
 }
 
 // RevokeAPIKey ends a key for good.
@@ -186,6 +172,10 @@ type roleRow struct {
 	ID          string                    `db:"id"`
 	Name        string                    `db:"name"`
 	Permissions JSON[[]domain.Permission] `db:"permissions"`
+}
+
+func (r roleRow) role() domain.Role {
+	return domain.Role{ID: r.ID, Name: r.Name, Permissions: r.Permissions.V}
 }
 
 // InsertRole adds a role; a second one of that name is ErrExists.
@@ -202,18 +192,12 @@ func (q Queries) UpdateRole(ctx context.Context, r domain.Role) error {
 func (q Queries) Role(ctx context.Context, id string) (domain.Role, error) {
 	var r roleRow
 	err := q.get(ctx, &r, `SELECT id, name, permissions FROM roles WHERE id = $1`, id)
-	return domain.Role{ID: r.ID, Name: r.Name, Permissions: r.Permissions.V}, err
+	return r.role(), err
 }
 
 // Roles lists every role by name.
 func (q Queries) Roles(ctx context.Context) ([]domain.Role, error) {
-	var rows []roleRow
-	err := q.list(ctx, &rows, `SELECT id, name, permissions FROM roles ORDER BY name`)
-	out := make([]domain.Role, len(rows))
-	for i, r := range rows {
-		out[i] = domain.Role{ID: r.ID, Name: r.Name, Permissions: r.Permissions.V}
-	}
-	return out, err
+	return listAs(ctx, q, roleRow.role, `SELECT id, name, permissions FROM roles ORDER BY name`)
 }
 
 // SetAssignments replaces the roles of an account.
@@ -284,13 +268,7 @@ func (q Queries) RolesOfPerson(ctx context.Context, personID string) ([]string, 
 
 // AccountsOfPerson lists the accounts of a person.
 func (q Queries) AccountsOfPerson(ctx context.Context, personID string) ([]domain.Account, error) {
-	var rows []accountRow
-	err := q.list(ctx, &rows, `SELECT `+accountColumns+` FROM accounts WHERE person_id = $1 ORDER BY id`, personID)
-	out := make([]domain.Account, len(rows))
-	for i, r := range rows {
-		out[i] = r.account()
-	}
-	return out, err
+	return listAs(ctx, q, accountRow.account, `SELECT `+accountColumns+` FROM accounts WHERE person_id = $1 ORDER BY id`, personID)
 }
 
 // RetireAccount makes an account useless and nameless: disabled, without e-mail address, password and keys, under a name that says nothing.

@@ -138,11 +138,5 @@ func (q Queries) AuditWithin(ctx context.Context, w domain.Within, want AuditFil
 			return nil, err
 		}
 	}
-	var rows []auditRow
-	err := q.list(ctx, &rows, `SELECT `+auditColumns+from+f.where()+` ORDER BY seq LIMIT `+strconv.Itoa(limit), f.args...)
-	out := make([]domain.AuditEntry, len(rows))
-	for i, r := range rows {
-		out[i] = r.entry()
-	}
-	return out, err
+	return listAs(ctx, q, auditRow.entry, `SELECT `+auditColumns+from+f.where()+` ORDER BY seq LIMIT `+strconv.Itoa(limit), f.args...)
 }

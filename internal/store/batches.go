@@ -176,15 +176,7 @@ func (q Queries) Batches(ctx context.Context, want BatchFilter, page Page) ([]do
 	f.equal("operation", string(want.Operation))
 	f.equal("state", string(want.State))
 	f.equal("created_by", want.CreatedBy)
-	var rows []batchRow
-	if err := q.list(ctx, &rows, `SELECT `+batchColumns+` FROM batches`+page.newestFirst(&f), f.args...); err != nil {
-		return nil, err
-	}
-	out := make([]domain.Batch, len(rows))
-	for i, r := range rows {
-		out[i] = r.batch()
-	}
-	return out, nil
+	return listAs(ctx, q, batchRow.batch, `SELECT `+batchColumns+` FROM batches`+page.newestFirst(&f), f.args...)
 }
 
 // pop takes the last condition back, to be made part of another one; its arguments stay.

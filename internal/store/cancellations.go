@@ -105,15 +105,7 @@ func (q Queries) OpenCancellations(ctx context.Context, documentIDs ...string) (
 }
 
 func (q Queries) cancellations(ctx context.Context, tail string, args ...any) ([]domain.Cancellation, error) {
-	var rows []cancellationRow
-	if err := q.list(ctx, &rows, `SELECT `+cancellationColumns+` FROM cancellations`+tail, args...); err != nil {
-		return nil, err
-	}
-	out := make([]domain.Cancellation, len(rows))
-	for i, r := range rows {
-		out[i] = r.cancellation()
-	}
-	return out, nil
+	return listAs(ctx, q, cancellationRow.cancellation, `SELECT `+cancellationColumns+` FROM cancellations`+tail, args...)
 }
 
 // CancellationsToStart gives the ids of cancellations whose workflow should be running but may not be: received before the instant, or past

@@ -175,15 +175,7 @@ func (q Queries) LiveDocuments(ctx context.Context, personID string) ([]domain.D
 }
 
 func (q Queries) documents(ctx context.Context, tail string, args ...any) ([]domain.Document, error) {
-	var rows []documentRow
-	if err := q.list(ctx, &rows, `SELECT `+documentColumns+` FROM documents`+tail, args...); err != nil {
-		return nil, err
-	}
-	out := make([]domain.Document, len(rows))
-	for i, r := range rows {
-		out[i] = r.document()
-	}
-	return out, nil
+	return listAs(ctx, q, documentRow.document, `SELECT `+documentColumns+` FROM documents`+tail, args...)
 }
 
 type copyRow struct {
@@ -206,13 +198,8 @@ func (q Queries) InsertCopy(ctx context.Context, c domain.Copy) error {
 
 // Copies reads the copies of a document in the order of the wallet's proofs.
 func (q Queries) Copies(ctx context.Context, documentID string) ([]domain.Copy, error) {
-	var rows []copyRow
-	err := q.list(ctx, &rows, `SELECT `+copyColumns+` FROM document_copies WHERE document_id = $1 ORDER BY n`, documentID)
-	out := make([]domain.Copy, len(rows))
-	for i, r := range rows {
-		out[i] = domain.Copy(r)
-	}
-	return out, err
+	return listAs(ctx, q, func(r copyRow) domain.Copy { return domain.Copy(r) },
+		`SELECT `+copyColumns+` FROM document_copies WHERE document_id = $1 ORDER BY n`, documentID)
 }
 
 // StoreSigned keeps the signed bytes of a copy for the wallet and erases the seed they were made with.

@@ -117,15 +117,7 @@ func (q Queries) GroupsBelow(ctx context.Context, id string) ([]domain.Group, er
 }
 
 func (q Queries) groups(ctx context.Context, tail string, args ...any) ([]domain.Group, error) {
-	var rows []groupRow
-	if err := q.list(ctx, &rows, `SELECT `+groupColumns+` FROM groups`+tail, args...); err != nil {
-		return nil, err
-	}
-	out := make([]domain.Group, len(rows))
-	for i, r := range rows {
-		out[i] = r.group()
-	}
-	return out, nil
+	return listAs(ctx, q, groupRow.group, `SELECT `+groupColumns+` FROM groups`+tail, args...)
 }
 
 // groupMissing turns the refusal of a reference into ErrNoGroup, for rows that refer to nothing but a group.

@@ -222,15 +222,7 @@ func (want PersonFilter) conditions() filter {
 func (q Queries) People(ctx context.Context, want PersonFilter, page Page) ([]domain.Person, error) {
 	f := want.conditions()
 	ids := `SELECT id FROM persons` + page.newestFirst(&f) // found and sorted by themselves: whole people only for the page
-	var rows []personRow
-	if err := q.list(ctx, &rows, selectPerson+` WHERE id IN (`+ids+`) ORDER BY id DESC`, f.args...); err != nil {
-		return nil, err
-	}
-	out := make([]domain.Person, len(rows))
-	for i, r := range rows {
-		out[i] = r.person()
-	}
-	return out, nil
+	return listAs(ctx, q, personRow.person, selectPerson+` WHERE id IN (`+ids+`) ORDER BY id DESC`, f.args...)
 }
 
 // someText is text for a column whose index leaves the empty text out: it must be seen that the query does so too.

@@ -84,11 +84,5 @@ func (q Queries) ProfileVersions(ctx context.Context, id string) ([]domain.Profi
 }
 
 func (q Queries) profileList(ctx context.Context, query string, args ...any) ([]domain.Profile, error) {
-	var rows []profileRow
-	err := q.list(ctx, &rows, query, args...)
-	out := make([]domain.Profile, len(rows))
-	for i, r := range rows {
-		out[i] = r.profile()
-	}
-	return out, err
+	return listAs(ctx, q, profileRow.profile, query, args...)
 }

@@ -146,15 +146,7 @@ func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([
 }
 
 func (q Queries) requests(ctx context.Context, tail string, args ...any) ([]domain.Request, error) {
-	var rows []requestRow
-	if err := q.list(ctx, &rows, `SELECT `+requestColumns+` FROM requests`+tail, args...); err != nil {
-		return nil, err
-	}
-	out := make([]domain.Request, len(rows))
-	for i, r := range rows {
-		out[i] = r.request()
-	}
-	return out, nil
+	return listAs(ctx, q, requestRow.request, `SELECT `+requestColumns+` FROM requests`+tail, args...)
 }
 
 // OpenRequestOf gives the id of an open request of the person in the block group other than except, or ErrNotFound.

@@ -279,6 +279,19 @@ func (q Queries) list(ctx context.Context, dest any, query string, args ...any) 
 	return translate(err)
 }
 
+// listAs reads all rows and gives each in another form.
+func listAs[R, T any](ctx context.Context, q Queries, as func(R) T, query string, args ...any) ([]T, error) {
+	var rows []R
+	if err := q.list(ctx, &rows, query, args...); err != nil {
+		return nil, err
+	}
+	out := make([]T, len(rows))
+	for i, r := range rows {
+		out[i] = as(r)
+	}
+	return out, nil
+}
+
 // unstorable says that PostgreSQL was asked for a text it cannot hold (a zero byte, broken UTF-8): no row has it.
 func unstorable(err error) bool {
 	var pe *pq.Error
