@@ -138,7 +138,7 @@ func (is *Issuer) sendNotice(ctx context.Context, m store.Message, lease time.Ti
 	if err != nil {
 		return false, err
 	}
-	data, err := is.content(ctx, m, about)
+	data, err := is.content(ctx, m, about, s)
 	if errors.Is(err, errPointless) || about.person.Status != domain.PersonActive && m.Kind == domain.MessageLogonCode {
 		return false, is.endNotice(ctx, m, store.MessageReplaced)
 	}

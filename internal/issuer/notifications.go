@@ -37,13 +37,13 @@ func (is *Issuer) Notify(ctx context.Context, requestID string, generation int) 
 	if err != nil {
 		return err
 	}
-	about, err := is.aboutMessage(ctx, pending[0])
+	about, err := is.aboutRequest(ctx, r)
 	if err != nil {
 		return err
 	}
 	unsent := false
 	for _, m := range pending {
-		data, err := is.content(ctx, m, about)
+		data, err := is.content(ctx, m, about, settings)
 		if err == nil {
 			err = is.deliver(ctx, m, addressOf(about.person, m.Channel), is.language(about.person.Language), data, settings)
 		}
@@ -71,33 +71,43 @@ func (is *Issuer) Notify(ctx context.Context, requestID string, generation int) 
 type about struct {
 	person   domain.Person
 	profile  domain.Profile  // of the request or document; zero when the message is about neither
-	request  domain.Request  // zero when the message is about none
-	document domain.Document // likewise
+	request  domain.Request  // zero when the message is about a document, or about neither
+	document domain.Document // zero unless the message is about one
 }
 
 // aboutMessage loads what a message is about, as it is now.
 func (is *Issuer) aboutMessage(ctx context.Context, m store.Message) (about, error) {
 	var a about
 	var err error
-	if a.person, err = is.Store.Person(ctx, m.PersonID); err != nil {
-		return a, fmt.Errorf("load person: %w", err)
-	}
-	profileID := ""
-	if m.RequestID != "" {
-		if a.request, err = is.Store.Request(ctx, string(m.RequestID)); err != nil {
-			return a, fmt.Errorf("load request: %w", err)
-		}
-		profileID = a.request.ProfileID
-	}
-	if m.DocumentID != "" {
+	switch {
+	case m.DocumentID != "":
 		if a.document, err = is.Store.Document(ctx, m.DocumentID); err != nil {
 			return a, fmt.Errorf("load document: %w", err)
 		}
-		profileID = a.document.ProfileID
+		if a.profile, err = is.loadProfile(ctx, a.document.ProfileID); err != nil {
+			return a, err
+		}
+	case m.RequestID != "":
+		r, err := is.Store.Request(ctx, string(m.RequestID))
+		if err != nil {
+			return a, fmt.Errorf("load request: %w", err)
+		}
+		return is.aboutRequest(ctx, r)
 	}
-	if profileID != "" {
-		a.profile, err = is.loadProfile(ctx, profileID)
+	if a.person, err = is.Store.Person(ctx, m.PersonID); err != nil {
+		return a, fmt.Errorf("load person: %w", err)
 	}
+	return a, nil
+}
+
+// aboutRequest loads the rest of what messages about a request need.
+func (is *Issuer) aboutRequest(ctx context.Context, r domain.Request) (about, error) {
+	a := about{request: r}
+	var err error
+	if a.person, err = is.Store.Person(ctx, r.PersonID); err != nil {
+		return a, fmt.Errorf("load person: %w", err)
+	}
+	a.profile, err = is.loadProfile(ctx, r.ProfileID)
 	return a, err
 }
 
@@ -112,18 +122,14 @@ func addressOf(p domain.Person, channel domain.Channel) string {
 var errPointless = errors.New("the message is pointless now")
 
 // content makes what a message to the holder says.
-func (is *Issuer) content(ctx context.Context, m store.Message, a about) (notify.Data, error) {
-	if !a.person.ErasedAt.IsZero() || addressOf(a.person, m.Channel) == "" {
+func (is *Issuer) content(ctx context.Context, m store.Message, a about, s domain.Settings) (notify.Data, error) {
+	if a.person.Erased() || addressOf(a.person, m.Channel) == "" {
 		return nil, errPointless
 	}
 	server, name, document := is.cfg.ServerName, a.person.GivenName, a.profile.Options.DisplayName
 	switch m.Kind {
 	case domain.MessageCollectionLink:
-		settings, err := loadSettings(ctx, is.Store.Queries)
-		if err != nil {
-			return nil, err
-		}
-		link, err := is.collectionLink(settings, a.request)
+		link, err := is.collectionLink(s, a.request)
 		if err != nil {
 			return nil, err
 		}
