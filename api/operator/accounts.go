@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -34,7 +35,7 @@ type accountWithRoles struct {
 }
 
 type newAccountInput struct {
-	Idempotent
+	rest.Idempotent
 	Body struct {
 		Name     string `json:"name" maxLength:"100" doc:"What the account signs in with; unique"`
 		Email    string `json:"email,omitempty" maxLength:"320"`
@@ -44,7 +45,7 @@ type newAccountInput struct {
 }
 
 type changeAccountInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		Email    *string `json:"email,omitempty" maxLength:"320"`
 		Password *string `json:"password,omitempty" maxLength:"1024" format:"password"`
@@ -53,7 +54,7 @@ type changeAccountInput struct {
 }
 
 type assignRolesInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		Roles []assignment `json:"roles" maxItems:"100"`
 	}
@@ -69,7 +70,7 @@ type APIKey struct {
 }
 
 func apiKeyDTO(k issuer.APIKey) APIKey {
-	return APIKey{ID: k.ID, Label: k.Label, ExpiresAt: optional(k.ExpiresAt), Revoked: k.Revoked, CreatedAt: k.CreatedAt.UTC()}
+	return APIKey{ID: k.ID, Label: k.Label, ExpiresAt: rest.Optional(k.ExpiresAt), Revoked: k.Revoked, CreatedAt: k.CreatedAt.UTC()}
 }
 
 type newAPIKey struct {
@@ -78,7 +79,7 @@ type newAPIKey struct {
 }
 
 type newAPIKeyInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		Label     string     `json:"label" minLength:"1" maxLength:"100"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"Absent: the key works until it is revoked"`
@@ -86,70 +87,70 @@ type newAPIKeyInput struct {
 }
 
 type apiKeyInput struct {
-	ByID
+	rest.ByID
 	KeyID string `path:"key_id" maxLength:"64"`
 }
 
 func (o *operator) accounts() {
 	needs := []domain.Permission{domain.PermRoles}
-	add(o, operation{id: "create-account", method: http.MethodPost, path: "/v1/accounts", tag: tagAccounts, status: http.StatusCreated,
-		needs:       needs,
-		summary:     "Create an account",
-		description: "Adds an account without any role: it may do nothing until it is given one.",
-		problems:    []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createAccount)
-	add(o, operation{id: "list-accounts", method: http.MethodGet, path: "/v1/accounts", tag: tagAccounts, needs: needs,
-		summary: "List accounts", description: "Newest first.", problems: []domain.Code{domain.CodeInvalid}}, o.listAccounts)
-	add(o, operation{id: "get-account", method: http.MethodGet, path: "/v1/accounts/{id}", tag: tagAccounts, needs: needs,
-		summary: "Read an account", description: "Gives one account with its roles.", problems: []domain.Code{domain.CodeNotFound}}, o.getAccount)
-	add(o, operation{id: "change-account", method: http.MethodPatch, path: "/v1/accounts/{id}", tag: tagAccounts, needs: needs,
-		summary: "Change an account",
-		description: "Changes the members that are given. A new password, or disabling the account, ends its sessions; API keys of a disabled " +
+	add(o, rest.Operation{ID: "create-account", Method: http.MethodPost, Path: "/v1/accounts", Tag: tagAccounts, Status: http.StatusCreated,
+		Needs:       needs,
+		Summary:     "Create an account",
+		Description: "Adds an account without any role: it may do nothing until it is given one.",
+		Problems:    []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createAccount)
+	add(o, rest.Operation{ID: "list-accounts", Method: http.MethodGet, Path: "/v1/accounts", Tag: tagAccounts, Needs: needs,
+		Summary: "List accounts", Description: "Newest first.", Problems: []domain.Code{domain.CodeInvalid}}, o.listAccounts)
+	add(o, rest.Operation{ID: "get-account", Method: http.MethodGet, Path: "/v1/accounts/{id}", Tag: tagAccounts, Needs: needs,
+		Summary: "Read an account", Description: "Gives one account with its roles.", Problems: []domain.Code{domain.CodeNotFound}}, o.getAccount)
+	add(o, rest.Operation{ID: "change-account", Method: http.MethodPatch, Path: "/v1/accounts/{id}", Tag: tagAccounts, Needs: needs,
+		Summary: "Change an account",
+		Description: "Changes the members that are given. A new password, or disabling the account, ends its sessions; API keys of a disabled " +
 			"account do not work.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.changeAccount)
-	add(o, operation{id: "assign-roles", method: http.MethodPut, path: "/v1/accounts/{id}/roles", tag: tagAccounts, needs: needs,
-		summary: "Assign roles", description: "Replaces the roles of an account.", problems: []domain.Code{domain.CodeNotFound}}, o.assignRoles)
-	add(o, operation{id: "create-api-key", method: http.MethodPost, path: "/v1/accounts/{id}/api-keys", tag: tagAccounts,
-		status: http.StatusCreated, needs: needs,
-		summary: "Create an API key",
-		description: "Gives the secret of the key this once. The call takes no idempotency key, because the secret is not kept: after a lost " +
+		Problems: []domain.Code{domain.CodeNotFound}}, o.changeAccount)
+	add(o, rest.Operation{ID: "assign-roles", Method: http.MethodPut, Path: "/v1/accounts/{id}/roles", Tag: tagAccounts, Needs: needs,
+		Summary: "Assign roles", Description: "Replaces the roles of an account.", Problems: []domain.Code{domain.CodeNotFound}}, o.assignRoles)
+	add(o, rest.Operation{ID: "create-api-key", Method: http.MethodPost, Path: "/v1/accounts/{id}/api-keys", Tag: tagAccounts,
+		Status: http.StatusCreated, Needs: needs,
+		Summary: "Create an API key",
+		Description: "Gives the secret of the key this once. The call takes no idempotency key, because the secret is not kept: after a lost " +
 			"answer, revoke the key and create another.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.createAPIKey)
-	add(o, operation{id: "list-api-keys", method: http.MethodGet, path: "/v1/accounts/{id}/api-keys", tag: tagAccounts, needs: needs,
-		summary: "List API keys", description: "Lists an account's keys without their secrets, newest first.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.listAPIKeys)
-	add(o, operation{id: "revoke-api-key", method: http.MethodDelete, path: "/v1/accounts/{id}/api-keys/{key_id}", tag: tagAccounts,
-		needs:   needs,
-		summary: "Revoke an API key", description: "Ends the key for good.", problems: []domain.Code{domain.CodeNotFound}}, o.revokeAPIKey)
+		Problems: []domain.Code{domain.CodeNotFound}}, o.createAPIKey)
+	add(o, rest.Operation{ID: "list-api-keys", Method: http.MethodGet, Path: "/v1/accounts/{id}/api-keys", Tag: tagAccounts, Needs: needs,
+		Summary: "List API keys", Description: "Lists an account's keys without their secrets, newest first.",
+		Problems: []domain.Code{domain.CodeNotFound}}, o.listAPIKeys)
+	add(o, rest.Operation{ID: "revoke-api-key", Method: http.MethodDelete, Path: "/v1/accounts/{id}/api-keys/{key_id}", Tag: tagAccounts,
+		Needs:   needs,
+		Summary: "Revoke an API key", Description: "Ends the key for good.", Problems: []domain.Code{domain.CodeNotFound}}, o.revokeAPIKey)
 }
 
-func (o *operator) createAccount(ctx context.Context, caller domain.Caller, in *newAccountInput) (*created[Account], error) {
+func (o *operator) createAccount(ctx context.Context, caller domain.Caller, in *newAccountInput) (*rest.Created[Account], error) {
 	a, err := o.Issuer.CreateAccount(ctx, caller, in.Key, issuer.NewAccount{Name: in.Body.Name, Email: in.Body.Email,
 		PersonID: in.Body.PersonID, Password: in.Body.Password})
 	if err != nil {
 		return nil, err
 	}
-	return &created[Account]{Location: "/v1/accounts/" + a.ID, Body: accountDTO(a)}, nil
+	return &rest.Created[Account]{Location: "/v1/accounts/" + a.ID, Body: accountDTO(a)}, nil
 }
 
-func (o *operator) listAccounts(ctx context.Context, caller domain.Caller, in *Paging) (*reply[page[Account]], error) {
+func (o *operator) listAccounts(ctx context.Context, caller domain.Caller, in *rest.Paging) (*rest.Reply[rest.Page[Account]], error) {
 	all, err := o.Issuer.Accounts(ctx, caller, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(pageOf(all, in.Limit, accountDTO, func(a domain.Account) string { return a.ID })), nil
+	return rest.ReplyWith(rest.PageOf(all, in.Limit, accountDTO, func(a domain.Account) string { return a.ID })), nil
 }
 
-func (o *operator) getAccount(ctx context.Context, caller domain.Caller, in *ByID) (*reply[accountWithRoles], error) {
+func (o *operator) getAccount(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[accountWithRoles], error) {
 	a, roles, err := o.Issuer.Account(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(accountWithRoles{Account: accountDTO(a), Roles: listOf(roles, func(r domain.Assignment) assignment {
+	return rest.ReplyWith(accountWithRoles{Account: accountDTO(a), Roles: rest.ListOf(roles, func(r domain.Assignment) assignment {
 		return assignment{RoleID: r.RoleID, Scope: r.Scope}
 	})}), nil
 }
 
-func (o *operator) changeAccount(ctx context.Context, caller domain.Caller, in *changeAccountInput) (*reply[Account], error) {
+func (o *operator) changeAccount(ctx context.Context, caller domain.Caller, in *changeAccountInput) (*rest.Reply[Account], error) {
 	a, err := o.Issuer.ChangeAccount(ctx, caller, in.ID, issuer.AccountChange{Email: in.Body.Email, Password: in.Body.Password,
 		Disabled: in.Body.Disabled})
 	if err != nil {
@@ -160,11 +161,11 @@ func (o *operator) changeAccount(ctx context.Context, caller domain.Caller, in *
 			return nil, err
 		}
 	}
-	return replyWith(accountDTO(a)), nil
+	return rest.ReplyWith(accountDTO(a)), nil
 }
 
-func (o *operator) assignRoles(ctx context.Context, caller domain.Caller, in *assignRolesInput) (*reply[accountWithRoles], error) {
-	err := o.Issuer.AssignRoles(ctx, caller, in.ID, listOf(in.Body.Roles, func(a assignment) domain.Assignment {
+func (o *operator) assignRoles(ctx context.Context, caller domain.Caller, in *assignRolesInput) (*rest.Reply[accountWithRoles], error) {
+	err := o.Issuer.AssignRoles(ctx, caller, in.ID, rest.ListOf(in.Body.Roles, func(a assignment) domain.Assignment {
 		return domain.Assignment{RoleID: a.RoleID, Scope: a.Scope}
 	}))
 	if err != nil {
@@ -173,7 +174,7 @@ func (o *operator) assignRoles(ctx context.Context, caller domain.Caller, in *as
 	return o.getAccount(ctx, caller, &in.ByID)
 }
 
-func (o *operator) createAPIKey(ctx context.Context, caller domain.Caller, in *newAPIKeyInput) (*reply[newAPIKey], error) {
+func (o *operator) createAPIKey(ctx context.Context, caller domain.Caller, in *newAPIKeyInput) (*rest.Reply[newAPIKey], error) {
 	var expires time.Time
 	if in.Body.ExpiresAt != nil {
 		expires = *in.Body.ExpiresAt
@@ -182,17 +183,17 @@ func (o *operator) createAPIKey(ctx context.Context, caller domain.Caller, in *n
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(newAPIKey{APIKey: apiKeyDTO(k), Secret: secret}), nil
+	return rest.ReplyWith(newAPIKey{APIKey: apiKeyDTO(k), Secret: secret}), nil
 }
 
-func (o *operator) listAPIKeys(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[APIKey]], error) {
+func (o *operator) listAPIKeys(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[APIKey]], error) {
 	all, err := o.Issuer.APIKeys(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[APIKey]{Items: listOf(all, apiKeyDTO)}), nil
+	return rest.ReplyWith(rest.List[APIKey]{Items: rest.ListOf(all, apiKeyDTO)}), nil
 }
 
-func (o *operator) revokeAPIKey(ctx context.Context, caller domain.Caller, in *apiKeyInput) (*nothing, error) {
+func (o *operator) revokeAPIKey(ctx context.Context, caller domain.Caller, in *apiKeyInput) (*rest.Nothing, error) {
 	return nil, o.Issuer.RevokeAPIKey(ctx, caller, in.ID, in.KeyID)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -81,13 +82,13 @@ type auditVerification struct {
 
 func (o *operator) audit() {
 	needs := []domain.Permission{domain.PermAudit}
-	add(o, operation{id: "list-audit", method: http.MethodGet, path: "/v1/audit", tag: tagAudit, needs: needs,
-		summary:     "List audit entries",
-		description: "Oldest first, by their number: entries about people within the caller's scope; in scope all also those about nobody. " + csvNote,
-		problems:    []domain.Code{domain.CodeInvalid}, responses: jsonOrCSV[auditPage](o, "AuditPage")}, o.listAudit)
-	add(o, operation{id: "verify-audit", method: http.MethodGet, path: "/v1/audit/verification", tag: tagAudit, needs: needs,
-		summary:     "Verify the audit",
-		description: "Checks the whole chain and names the first entry that does not follow from the one before. It takes time in proportion to the audit."},
+	add(o, rest.Operation{ID: "list-audit", Method: http.MethodGet, Path: "/v1/audit", Tag: tagAudit, Needs: needs,
+		Summary:     "List audit entries",
+		Description: "Oldest first, by their number: entries about people within the caller's scope; in scope all also those about nobody. " + csvNote,
+		Problems:    []domain.Code{domain.CodeInvalid}, Responses: jsonOrCSV[auditPage](o, "AuditPage")}, o.listAudit)
+	add(o, rest.Operation{ID: "verify-audit", Method: http.MethodGet, Path: "/v1/audit/verification", Tag: tagAudit, Needs: needs,
+		Summary:     "Verify the audit",
+		Description: "Checks the whole chain and names the first entry that does not follow from the one before. It takes time in proportion to the audit."},
 		o.verifyAudit)
 }
 
@@ -103,7 +104,7 @@ func (o *operator) listAudit(ctx context.Context, caller domain.Caller, in *audi
 	if err != nil {
 		return nil, err
 	}
-	out := auditPage{Items: listOf(all, auditDTO)}
+	out := auditPage{Items: rest.ListOf(all, auditDTO)}
 	if len(all) == in.Limit {
 		out.Next = all[len(all)-1].Seq
 	}
@@ -125,11 +126,11 @@ func auditRow(e domain.AuditEntry) []string {
 		e.Channel, harmless(e.Reason), harmless(e.Notes), changes, e.Hash}
 }
 
-func (o *operator) verifyAudit(ctx context.Context, caller domain.Caller, _ *nothing) (*reply[auditVerification], error) {
+func (o *operator) verifyAudit(ctx context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Reply[auditVerification], error) {
 	c, err := o.Issuer.VerifyAudit(ctx, caller)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(auditVerification{Intact: c.Intact, Entries: c.Entries, FirstBroken: c.FirstBroken, Problem: c.Problem,
+	return rest.ReplyWith(auditVerification{Intact: c.Intact, Entries: c.Entries, FirstBroken: c.FirstBroken, Problem: c.Problem,
 		Head: c.Head}), nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 
 	"github.com/mdocket/mdocket/api/problem"
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -71,7 +72,7 @@ func (b newBatch) wish() issuer.NewBatch {
 }
 
 type newBatchInput struct {
-	Idempotent
+	rest.Idempotent
 	Body newBatch
 }
 
@@ -108,7 +109,7 @@ type BatchProgress struct {
 func progressDTO(b domain.Batch) BatchProgress {
 	return BatchProgress{State: b.State, Total: b.Total, Pending: b.Pending(), InProgress: b.InProgress(), Completed: b.Completed,
 		Failed:    b.Failed,
-		UpdatedAt: b.UpdatedAt.UTC(), EndedAt: optional(b.EndedAt)}
+		UpdatedAt: b.UpdatedAt.UTC(), EndedAt: rest.Optional(b.EndedAt)}
 }
 
 type batch struct {
@@ -155,21 +156,21 @@ func batchItemDTO(it domain.BatchItem) batchItem {
 }
 
 type listBatchesInput struct {
-	Paging
+	rest.Paging
 	Operation domain.BatchOperation `query:"operation" enum:"request,disable,enable,cancel"`
 	State     domain.BatchState     `query:"state" enum:"received,running,completed"`
 	CreatedBy string                `query:"created_by" maxLength:"64" doc:"Account"`
 }
 
 type listBatchItemsInput struct {
-	ByID
+	rest.ByID
 	After int                   `query:"after" minimum:"0" doc:"The next of the page before; 0 for the first page"`
 	Limit int                   `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	State domain.BatchItemState `query:"state" enum:"pending,in_progress,completed,failed"`
 }
 
 type batchItemsCSVInput struct {
-	ByID
+	rest.ByID
 	State domain.BatchItemState `query:"state" enum:"pending,in_progress,completed,failed"`
 }
 
@@ -181,96 +182,96 @@ type batchItemPage struct {
 func (o *operator) batches() {
 	makes := []domain.Permission{domain.PermRequest, domain.PermDisable, domain.PermCancel}
 	reads := append([]domain.Permission{domain.PermReports}, makes...)
-	add(o, operation{id: "preview-batch", method: http.MethodPost, path: "/v1/batches/preview", tag: tagBatches, needs: makes,
-		summary: "Preview a batch",
-		description: "Tells how many items a batch would have and, of the first 1000, how many would be refused now. Nothing is created. The " +
+	add(o, rest.Operation{ID: "preview-batch", Method: http.MethodPost, Path: "/v1/batches/preview", Tag: tagBatches, Needs: makes,
+		Summary: "Preview a batch",
+		Description: "Tells how many items a batch would have and, of the first 1000, how many would be refused now. Nothing is created. The " +
 			"permission is that of the operation; a filter of people needs `people_read` as well, one of documents `documents_read`, and finds what " +
 			"both permissions reach.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.previewBatch)
-	add(o, operation{id: "create-batch", method: http.MethodPost, path: "/v1/batches", tag: tagBatches, needs: makes,
-		status:  http.StatusCreated,
-		summary: "Create and start a batch",
-		description: "Carries one operation out on many people or documents: up to 10,000 that are named, or up to 1,000,000 that a filter finds at " +
+		Problems: []domain.Code{domain.CodeNotFound}}, o.previewBatch)
+	add(o, rest.Operation{ID: "create-batch", Method: http.MethodPost, Path: "/v1/batches", Tag: tagBatches, Needs: makes,
+		Status:  http.StatusCreated,
+		Summary: "Create and start a batch",
+		Description: "Carries one operation out on many people or documents: up to 10,000 that are named, or up to 1,000,000 that a filter finds at " +
 			"this moment. Each item is held to the rules of the single operation, with the rights that the caller has when its turn comes, and fails " +
 			"by itself. Once created a batch runs to its end and cannot be canceled. A batch of one item is the single operation: it is completed " +
 			"when the answer comes, and the answer has the item. Where nothing of what is selected exists within the caller's scope, the answer is 404.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused}}, o.createBatch)
-	add(o, operation{id: "list-batches", method: http.MethodGet, path: "/v1/batches", tag: tagBatches, needs: reads,
-		summary:     "List batches",
-		description: "The caller's own batches and, with the permission `reports`, those with an item that it reaches, newest first.",
-		problems:    []domain.Code{domain.CodeInvalid}}, o.listBatches)
-	add(o, operation{id: "get-batch", method: http.MethodGet, path: "/v1/batches/{id}", tag: tagBatches, needs: reads,
-		summary: "Read a batch", description: "Gives one batch with its progress.", problems: []domain.Code{domain.CodeNotFound}}, o.getBatch)
-	add(o, operation{id: "list-batch-items", method: http.MethodGet, path: "/v1/batches/{id}/items", tag: tagBatches, needs: reads,
-		summary: "List the items of a batch",
-		description: "In the order of the batch. Items about people who are out of the caller's reach now are left out, so there may be fewer of " +
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused}}, o.createBatch)
+	add(o, rest.Operation{ID: "list-batches", Method: http.MethodGet, Path: "/v1/batches", Tag: tagBatches, Needs: reads,
+		Summary:     "List batches",
+		Description: "The caller's own batches and, with the permission `reports`, those with an item that it reaches, newest first.",
+		Problems:    []domain.Code{domain.CodeInvalid}}, o.listBatches)
+	add(o, rest.Operation{ID: "get-batch", Method: http.MethodGet, Path: "/v1/batches/{id}", Tag: tagBatches, Needs: reads,
+		Summary: "Read a batch", Description: "Gives one batch with its progress.", Problems: []domain.Code{domain.CodeNotFound}}, o.getBatch)
+	add(o, rest.Operation{ID: "list-batch-items", Method: http.MethodGet, Path: "/v1/batches/{id}/items", Tag: tagBatches, Needs: reads,
+		Summary: "List the items of a batch",
+		Description: "In the order of the batch. Items about people who are out of the caller's reach now are left out, so there may be fewer of " +
 			"them than the batch counts.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeInvalid}}, o.listBatchItems)
-	add(o, operation{id: "download-batch-items", method: http.MethodGet, path: "/v1/batches/{id}/items.csv", tag: tagBatches, needs: reads,
-		responses: map[string]*huma.Response{"200": {Description: "CSV (RFC 4180) in UTF-8; the first line names the columns, which are the " +
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeInvalid}}, o.listBatchItems)
+	add(o, rest.Operation{ID: "download-batch-items", Method: http.MethodGet, Path: "/v1/batches/{id}/items.csv", Tag: tagBatches, Needs: reads,
+		Responses: map[string]*huma.Response{"200": {Description: "CSV (RFC 4180) in UTF-8; the first line names the columns, which are the " +
 			"members of an item", Content: map[string]*huma.MediaType{mediaTypeCSV: {Schema: &huma.Schema{Type: huma.TypeString}}}}},
-		summary:     "Download the items of a batch",
-		description: "What list-batch-items gives, all of it, as CSV. A download that breaks off was cut by an error.",
-		problems:    []domain.Code{domain.CodeNotFound}}, o.batchItemsCSV)
+		Summary:     "Download the items of a batch",
+		Description: "What list-batch-items gives, all of it, as CSV. A download that breaks off was cut by an error.",
+		Problems:    []domain.Code{domain.CodeNotFound}}, o.batchItemsCSV)
 	progress := o.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[BatchProgress](), true, "BatchProgress")
-	add(o, operation{id: "watch-batch", method: http.MethodGet, path: "/v1/batches/{id}/events", tag: tagBatches, needs: reads,
-		responses: map[string]*huma.Response{"200": {Description: "Server-sent events, each named progress, with this value as its data",
+	add(o, rest.Operation{ID: "watch-batch", Method: http.MethodGet, Path: "/v1/batches/{id}/events", Tag: tagBatches, Needs: reads,
+		Responses: map[string]*huma.Response{"200": {Description: "Server-sent events, each named progress, with this value as its data",
 			Content: map[string]*huma.MediaType{mediaTypeEvents: {Schema: progress}}}},
-		summary: "Watch the progress of a batch",
-		description: "Gives the progress at once and whenever it has changed, at most once a second, until the batch is completed. A stream ends " +
+		Summary: "Watch the progress of a batch",
+		Description: "Gives the progress at once and whenever it has changed, at most once a second, until the batch is completed. A stream ends " +
 			"after 15 minutes at the latest; call again.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.watchBatch)
+		Problems: []domain.Code{domain.CodeNotFound}}, o.watchBatch)
 }
 
-func (o *operator) previewBatch(ctx context.Context, caller domain.Caller, in *previewBatchInput) (*reply[batchPreview], error) {
+func (o *operator) previewBatch(ctx context.Context, caller domain.Caller, in *previewBatchInput) (*rest.Reply[batchPreview], error) {
 	p, err := o.Issuer.PreviewBatch(ctx, caller, in.Body.wish())
 	if err != nil {
 		return nil, err
 	}
 	out := batchPreview{Operation: p.Operation, Total: p.Total, Checked: p.Checked,
-		Refused: listOf(p.Refused, func(r issuer.RefusedItems) refusedItems { return refusedItems(r) })}
+		Refused: rest.ListOf(p.Refused, func(r issuer.RefusedItems) refusedItems { return refusedItems(r) })}
 	if p.Profile != nil {
 		out.ProfileID, out.ProfileName = p.Profile.ID, p.Profile.Name
 	}
-	return replyWith(out), nil
+	return rest.ReplyWith(out), nil
 }
 
-func (o *operator) createBatch(ctx context.Context, caller domain.Caller, in *newBatchInput) (*created[batch], error) {
+func (o *operator) createBatch(ctx context.Context, caller domain.Caller, in *newBatchInput) (*rest.Created[batch], error) {
 	b, err := o.Issuer.CreateBatch(ctx, caller, in.Key, in.Body.wish())
 	if err != nil {
 		return nil, err
 	}
-	return &created[batch]{Location: "/v1/batches/" + b.ID, Body: batchDTO(b)}, nil
+	return &rest.Created[batch]{Location: "/v1/batches/" + b.ID, Body: batchDTO(b)}, nil
 }
 
-func (o *operator) listBatches(ctx context.Context, caller domain.Caller, in *listBatchesInput) (*reply[page[batch]], error) {
+func (o *operator) listBatches(ctx context.Context, caller domain.Caller, in *listBatchesInput) (*rest.Reply[rest.Page[batch]], error) {
 	all, err := o.Issuer.Batches(ctx, caller, issuer.BatchFilter{Operation: in.Operation, State: in.State, CreatedBy: in.CreatedBy}, in.After,
 		in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	dto := func(b domain.Batch) batch { return batchDTO(issuer.BatchView{Batch: b}) }
-	return replyWith(pageOf(all, in.Limit, dto, func(b domain.Batch) string { return b.ID })), nil
+	return rest.ReplyWith(rest.PageOf(all, in.Limit, dto, func(b domain.Batch) string { return b.ID })), nil
 }
 
-func (o *operator) getBatch(ctx context.Context, caller domain.Caller, in *ByID) (*reply[batch], error) {
+func (o *operator) getBatch(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[batch], error) {
 	b, err := o.Issuer.Batch(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(batchDTO(b)), nil
+	return rest.ReplyWith(batchDTO(b)), nil
 }
 
-func (o *operator) listBatchItems(ctx context.Context, caller domain.Caller, in *listBatchItemsInput) (*reply[batchItemPage], error) {
+func (o *operator) listBatchItems(ctx context.Context, caller domain.Caller, in *listBatchItemsInput) (*rest.Reply[batchItemPage], error) {
 	all, err := o.Issuer.BatchItems(ctx, caller, in.ID, in.State, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	out := batchItemPage{Items: listOf(all, batchItemDTO)}
+	out := batchItemPage{Items: rest.ListOf(all, batchItemDTO)}
 	if len(all) == in.Limit {
 		out.Next = all[len(all)-1].N
 	}
-	return replyWith(out), nil
+	return rest.ReplyWith(out), nil
 }
 
 // batchItemsCSV reads the first rows before it answers, so that a refusal still is a problem document.
@@ -304,7 +305,7 @@ func (o *operator) batchItemsCSV(ctx context.Context, caller domain.Caller, in *
 }
 
 // watchBatch looks at SQL, so it does not matter which process carries the batch out, or which one answers.
-func (o *operator) watchBatch(ctx context.Context, caller domain.Caller, in *ByID) (*huma.StreamResponse, error) {
+func (o *operator) watchBatch(ctx context.Context, caller domain.Caller, in *rest.ByID) (*huma.StreamResponse, error) {
 	b, err := o.Issuer.Batch(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err

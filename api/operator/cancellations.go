@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -25,35 +26,35 @@ type cancellation struct {
 
 func cancellationDTO(c domain.Cancellation) cancellation {
 	out := cancellation{ID: c.ID, DocumentID: c.DocumentID, PersonID: c.PersonID, RequestedBy: c.RequestedBy, Reason: c.Reason, Notes: c.Notes,
-		State: c.State, Deadline: optional(c.Deadline), CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
+		State: c.State, Deadline: rest.Optional(c.Deadline), CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC()}
 	if c.DecidedBy != "" {
-		out.Decision = &decision{By: c.DecidedBy, At: optional(c.DecidedAt), Reason: c.DecisionReason}
+		out.Decision = &decision{By: c.DecidedBy, At: rest.Optional(c.DecidedAt), Reason: c.DecisionReason}
 	}
 	return out
 }
 
-func pageOfCancellations(all []domain.Cancellation, limit int, err error) (*reply[page[cancellation]], error) {
+func pageOfCancellations(all []domain.Cancellation, limit int, err error) (*rest.Reply[rest.Page[cancellation]], error) {
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(pageOf(all, limit, cancellationDTO, func(c domain.Cancellation) string { return c.ID })), nil
+	return rest.ReplyWith(rest.PageOf(all, limit, cancellationDTO, func(c domain.Cancellation) string { return c.ID })), nil
 }
 
-func cancellationReply(c domain.Cancellation, err error) (*reply[cancellation], error) {
+func cancellationReply(c domain.Cancellation, err error) (*rest.Reply[cancellation], error) {
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(cancellationDTO(c)), nil
+	return rest.ReplyWith(cancellationDTO(c)), nil
 }
 
 type requestCancelInput struct {
-	ByID
-	Idempotent
+	rest.ByID
+	rest.Idempotent
 	Body reasonAndNotes
 }
 
 type listCancellationsInput struct {
-	Paging
+	rest.Paging
 	DocumentID string                   `query:"document_id" maxLength:"64"`
 	State      domain.CancellationState `query:"state" enum:"received,awaiting_approval,approved,rejected,withdrawn,expired"`
 }
@@ -64,68 +65,68 @@ func (o *operator) cancellations() {
 	approves := []domain.Permission{domain.PermApprove}
 	inState := []domain.Code{domain.CodeNotFound, domain.CodeWrongState, domain.CodeEngineUnavailable}
 	decided := append([]domain.Code{domain.CodeAlreadyDecided, domain.CodeSelfApproval}, inState...)
-	add(o, operation{id: "request-cancel-document", method: http.MethodPost, path: "/v1/documents/{id}/request-cancel", tag: tagCancellations,
-		status: http.StatusCreated, needs: cancels,
-		summary: "Ask for the cancellation of a document",
-		description: "For documents whose profile says validate_cancellation: another operator has to approve. Until then the document stays as it is. " +
+	add(o, rest.Operation{ID: "request-cancel-document", Method: http.MethodPost, Path: "/v1/documents/{id}/request-cancel", Tag: tagCancellations,
+		Status: http.StatusCreated, Needs: cancels,
+		Summary: "Ask for the cancellation of a document",
+		Description: "For documents whose profile says validate_cancellation: another operator has to approve. Until then the document stays as it is. " +
 			"A document has at most one open cancellation. An accepted one is never lost: while the workflow engine is down it stays received and is " +
 			"started later.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused, domain.CodeWrongState, domain.CodeConflict}}, o.requestCancel)
-	add(o, operation{id: "list-cancellations", method: http.MethodGet, path: "/v1/cancellations", tag: tagCancellations, needs: reads,
-		summary: "List cancellations", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}},
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused, domain.CodeWrongState, domain.CodeConflict}}, o.requestCancel)
+	add(o, rest.Operation{ID: "list-cancellations", Method: http.MethodGet, Path: "/v1/cancellations", Tag: tagCancellations, Needs: reads,
+		Summary: "List cancellations", Description: "Newest first, within the caller's scope.", Problems: []domain.Code{domain.CodeInvalid}},
 		o.listCancellations)
-	add(o, operation{id: "get-cancellation", method: http.MethodGet, path: "/v1/cancellations/{id}", tag: tagCancellations, needs: reads,
-		summary: "Read a cancellation", description: "Gives one cancellation.", problems: []domain.Code{domain.CodeNotFound}}, o.getCancellation)
-	add(o, operation{id: "approve-cancellation", method: http.MethodPost, path: "/v1/cancellations/{id}/approve", tag: tagCancellations,
-		needs:   approves,
-		summary: "Approve a cancellation",
-		description: "Ends the document, with all its copies, for good. After somebody else's decision the answer is 409 with that decision in " +
+	add(o, rest.Operation{ID: "get-cancellation", Method: http.MethodGet, Path: "/v1/cancellations/{id}", Tag: tagCancellations, Needs: reads,
+		Summary: "Read a cancellation", Description: "Gives one cancellation.", Problems: []domain.Code{domain.CodeNotFound}}, o.getCancellation)
+	add(o, rest.Operation{ID: "approve-cancellation", Method: http.MethodPost, Path: "/v1/cancellations/{id}/approve", Tag: tagCancellations,
+		Needs:   approves,
+		Summary: "Approve a cancellation",
+		Description: "Ends the document, with all its copies, for good. After somebody else's decision the answer is 409 with that decision in " +
 			"details.",
-		problems: decided}, o.approveCancellation)
-	add(o, operation{id: "reject-cancellation", method: http.MethodPost, path: "/v1/cancellations/{id}/reject", tag: tagCancellations,
-		needs: approves, summary: "Reject a cancellation", description: "Leaves the document as it is.", problems: decided}, o.rejectCancellation)
-	add(o, operation{id: "withdraw-cancellation", method: http.MethodPost, path: "/v1/cancellations/{id}/withdraw", tag: tagCancellations,
-		needs: cancels, summary: "Withdraw a cancellation",
-		description: "Takes the wish back: by whoever asked, or by an operator who may cancel the document.", problems: inState},
+		Problems: decided}, o.approveCancellation)
+	add(o, rest.Operation{ID: "reject-cancellation", Method: http.MethodPost, Path: "/v1/cancellations/{id}/reject", Tag: tagCancellations,
+		Needs: approves, Summary: "Reject a cancellation", Description: "Leaves the document as it is.", Problems: decided}, o.rejectCancellation)
+	add(o, rest.Operation{ID: "withdraw-cancellation", Method: http.MethodPost, Path: "/v1/cancellations/{id}/withdraw", Tag: tagCancellations,
+		Needs: cancels, Summary: "Withdraw a cancellation",
+		Description: "Takes the wish back: by whoever asked, or by an operator who may cancel the document.", Problems: inState},
 		o.withdrawCancellation)
-	add(o, operation{id: "list-cancellation-reviews", method: http.MethodGet, path: "/v1/cancellation-reviews", tag: tagCancellations,
-		needs:       approves,
-		summary:     "Which cancellations wait for my approval",
-		description: "Cancellations that the caller may decide on, newest first: neither asked for by the caller nor of the caller's own document.",
-		problems:    []domain.Code{domain.CodeInvalid}}, o.cancellationReviews)
+	add(o, rest.Operation{ID: "list-cancellation-reviews", Method: http.MethodGet, Path: "/v1/cancellation-reviews", Tag: tagCancellations,
+		Needs:       approves,
+		Summary:     "Which cancellations wait for my approval",
+		Description: "Cancellations that the caller may decide on, newest first: neither asked for by the caller nor of the caller's own document.",
+		Problems:    []domain.Code{domain.CodeInvalid}}, o.cancellationReviews)
 }
 
-func (o *operator) requestCancel(ctx context.Context, caller domain.Caller, in *requestCancelInput) (*created[cancellation], error) {
+func (o *operator) requestCancel(ctx context.Context, caller domain.Caller, in *requestCancelInput) (*rest.Created[cancellation], error) {
 	c, err := o.Issuer.RequestCancellation(ctx, caller, in.Key, issuer.NewCancellation{DocumentID: in.ID, Reason: in.Body.Reason,
 		Notes: in.Body.Notes})
 	if err != nil {
 		return nil, err
 	}
-	return &created[cancellation]{Location: "/v1/cancellations/" + c.ID, Body: cancellationDTO(c)}, nil
+	return &rest.Created[cancellation]{Location: "/v1/cancellations/" + c.ID, Body: cancellationDTO(c)}, nil
 }
 
-func (o *operator) listCancellations(ctx context.Context, caller domain.Caller, in *listCancellationsInput) (*reply[page[cancellation]], error) {
+func (o *operator) listCancellations(ctx context.Context, caller domain.Caller, in *listCancellationsInput) (*rest.Reply[rest.Page[cancellation]], error) {
 	all, err := o.Issuer.Cancellations(ctx, caller, issuer.CancellationFilter{DocumentID: in.DocumentID, State: in.State}, in.After, in.Limit)
 	return pageOfCancellations(all, in.Limit, err)
 }
 
-func (o *operator) cancellationReviews(ctx context.Context, caller domain.Caller, in *Paging) (*reply[page[cancellation]], error) {
+func (o *operator) cancellationReviews(ctx context.Context, caller domain.Caller, in *rest.Paging) (*rest.Reply[rest.Page[cancellation]], error) {
 	all, err := o.Issuer.CancellationReviews(ctx, caller, in.After, in.Limit)
 	return pageOfCancellations(all, in.Limit, err)
 }
 
-func (o *operator) getCancellation(ctx context.Context, caller domain.Caller, in *ByID) (*reply[cancellation], error) {
+func (o *operator) getCancellation(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[cancellation], error) {
 	return cancellationReply(o.Issuer.Cancellation(ctx, caller, in.ID))
 }
 
-func (o *operator) approveCancellation(ctx context.Context, caller domain.Caller, in *withFreeReason) (*reply[cancellation], error) {
+func (o *operator) approveCancellation(ctx context.Context, caller domain.Caller, in *withFreeReason) (*rest.Reply[cancellation], error) {
 	return cancellationReply(o.Issuer.ApproveCancellation(ctx, caller, in.ID, in.Body.Reason))
 }
 
-func (o *operator) rejectCancellation(ctx context.Context, caller domain.Caller, in *rejectInput) (*reply[cancellation], error) {
+func (o *operator) rejectCancellation(ctx context.Context, caller domain.Caller, in *rejectInput) (*rest.Reply[cancellation], error) {
 	return cancellationReply(o.Issuer.RejectCancellation(ctx, caller, in.ID, in.Body.Reason))
 }
 
-func (o *operator) withdrawCancellation(ctx context.Context, caller domain.Caller, in *withFreeReason) (*reply[cancellation], error) {
+func (o *operator) withdrawCancellation(ctx context.Context, caller domain.Caller, in *withFreeReason) (*rest.Reply[cancellation], error) {
 	return cancellationReply(o.Issuer.WithdrawCancellation(ctx, caller, in.ID, in.Body.Reason))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -16,16 +17,16 @@ type documentCopy struct {
 }
 
 func (o *operator) copies() {
-	add(o, operation{id: "list-document-copies", method: http.MethodGet, path: "/v1/documents/{id}/copies", tag: tagDocuments,
-		needs:   []domain.Permission{domain.PermDocumentsRead},
-		summary: "Copies of a document", description: "One for each key of the wallet, with its place in a status list. All are revoked together.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.listCopies)
+	add(o, rest.Operation{ID: "list-document-copies", Method: http.MethodGet, Path: "/v1/documents/{id}/copies", Tag: tagDocuments,
+		Needs:   []domain.Permission{domain.PermDocumentsRead},
+		Summary: "Copies of a document", Description: "One for each key of the wallet, with its place in a status list. All are revoked together.",
+		Problems: []domain.Code{domain.CodeNotFound}}, o.listCopies)
 }
 
-func (o *operator) listCopies(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[documentCopy]], error) {
+func (o *operator) listCopies(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[documentCopy]], error) {
 	all, err := o.Issuer.DocumentCopies(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[documentCopy]{Items: listOf(all, func(c issuer.CopyView) documentCopy { return documentCopy(c) })}), nil
+	return rest.ReplyWith(rest.List[documentCopy]{Items: rest.ListOf(all, func(c issuer.CopyView) documentCopy { return documentCopy(c) })}), nil
 }

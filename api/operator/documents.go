@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -42,11 +43,11 @@ func documentDTO(d issuer.DocumentView) document {
 		ProfileVersion: d.ProfileVersion, FormatID: d.FormatID, FormatVersion: d.FormatVersion, Platform: d.Platform, State: d.State,
 		CredentialGroup: d.CredentialGroup, ValidFrom: d.ValidFrom.UTC(), ValidUntil: d.ValidUntil.UTC(), Copies: d.Copies,
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
-		AllowedActs: listOf(d.AllowedActs, func(a issuer.AllowedAct) allowedAct { return allowedAct(a) })}
+		AllowedActs: rest.ListOf(d.AllowedActs, func(a issuer.AllowedAct) allowedAct { return allowedAct(a) })}
 }
 
 type listDocumentsInput struct {
-	Paging
+	rest.Paging
 	PersonID  string               `query:"person_id" maxLength:"64"`
 	ProfileID string               `query:"profile_id" maxLength:"64"`
 	State     domain.DocumentState `query:"state" enum:"active,disabled,canceled,expired,superseded"`
@@ -61,12 +62,12 @@ type reasonAndNotes struct {
 
 // withReason carries the reason of an act that needs one.
 type withReason struct {
-	ByID
+	rest.ByID
 	Body reasonAndNotes
 }
 
 type withNotes struct {
-	ByID
+	rest.ByID
 	Body struct {
 		Notes string `json:"notes,omitempty" maxLength:"2000"`
 	}
@@ -75,68 +76,68 @@ type withNotes struct {
 func (o *operator) documents() {
 	reads := []domain.Permission{domain.PermDocumentsRead}
 	changes := []domain.Code{domain.CodeNotFound, domain.CodeWrongState, domain.CodeConflict}
-	add(o, operation{id: "list-documents", method: http.MethodGet, path: "/v1/documents", tag: tagDocuments, needs: reads,
-		summary: "List documents", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}},
+	add(o, rest.Operation{ID: "list-documents", Method: http.MethodGet, Path: "/v1/documents", Tag: tagDocuments, Needs: reads,
+		Summary: "List documents", Description: "Newest first, within the caller's scope.", Problems: []domain.Code{domain.CodeInvalid}},
 		o.listDocuments)
-	add(o, operation{id: "get-document", method: http.MethodGet, path: "/v1/documents/{id}", tag: tagDocuments, needs: reads,
-		summary: "Read a document", description: "Gives one document with what the caller may do to it.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.getDocument)
-	add(o, operation{id: "get-document-history", method: http.MethodGet, path: "/v1/documents/{id}/history", tag: tagDocuments, needs: reads,
-		summary: "History of a document", description: "Everything that happened to the document, oldest first.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.history)
-	add(o, operation{id: "disable-document", method: http.MethodPost, path: "/v1/documents/{id}/disable", tag: tagDocuments,
-		needs:   []domain.Permission{domain.PermDisable},
-		summary: "Disable a document",
-		description: "Tells verifiers that the document does not count for now; what is in the wallet stays. The status list of a format with one " +
+	add(o, rest.Operation{ID: "get-document", Method: http.MethodGet, Path: "/v1/documents/{id}", Tag: tagDocuments, Needs: reads,
+		Summary: "Read a document", Description: "Gives one document with what the caller may do to it.",
+		Problems: []domain.Code{domain.CodeNotFound}}, o.getDocument)
+	add(o, rest.Operation{ID: "get-document-history", Method: http.MethodGet, Path: "/v1/documents/{id}/history", Tag: tagDocuments, Needs: reads,
+		Summary: "History of a document", Description: "Everything that happened to the document, oldest first.",
+		Problems: []domain.Code{domain.CodeNotFound}}, o.history)
+	add(o, rest.Operation{ID: "disable-document", Method: http.MethodPost, Path: "/v1/documents/{id}/disable", Tag: tagDocuments,
+		Needs:   []domain.Permission{domain.PermDisable},
+		Summary: "Disable a document",
+		Description: "Tells verifiers that the document does not count for now; what is in the wallet stays. The status list of a format with one " +
 			"status bit, such as the mDL, cannot say so: for those only the online status changes.",
-		problems: changes}, o.disableDocument)
-	add(o, operation{id: "enable-document", method: http.MethodPost, path: "/v1/documents/{id}/enable", tag: tagDocuments,
-		needs:   []domain.Permission{domain.PermDisable},
-		summary: "Enable a document", description: "Makes a disabled document count again.", problems: changes}, o.enableDocument)
-	add(o, operation{id: "cancel-document", method: http.MethodPost, path: "/v1/documents/{id}/cancel", tag: tagDocuments,
-		needs:   []domain.Permission{domain.PermCancel},
-		summary: "Cancel a document",
-		description: "Ends the document, with all its copies, for good. Where the profile says validate_cancellation this is refused, and a " +
+		Problems: changes}, o.disableDocument)
+	add(o, rest.Operation{ID: "enable-document", Method: http.MethodPost, Path: "/v1/documents/{id}/enable", Tag: tagDocuments,
+		Needs:   []domain.Permission{domain.PermDisable},
+		Summary: "Enable a document", Description: "Makes a disabled document count again.", Problems: changes}, o.enableDocument)
+	add(o, rest.Operation{ID: "cancel-document", Method: http.MethodPost, Path: "/v1/documents/{id}/cancel", Tag: tagDocuments,
+		Needs:   []domain.Permission{domain.PermCancel},
+		Summary: "Cancel a document",
+		Description: "Ends the document, with all its copies, for good. Where the profile says validate_cancellation this is refused, and a " +
 			"cancellation is requested instead.",
-		problems: append([]domain.Code{domain.CodeApprovalRequired}, changes...)}, o.cancelDocument)
+		Problems: append([]domain.Code{domain.CodeApprovalRequired}, changes...)}, o.cancelDocument)
 }
 
-func (o *operator) listDocuments(ctx context.Context, caller domain.Caller, in *listDocumentsInput) (*reply[page[document]], error) {
+func (o *operator) listDocuments(ctx context.Context, caller domain.Caller, in *listDocumentsInput) (*rest.Reply[rest.Page[document]], error) {
 	all, err := o.Issuer.Documents(ctx, caller, issuer.DocumentFilter{PersonID: in.PersonID, ProfileID: in.ProfileID, State: in.State,
 		Serial: in.Serial}, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(pageOf(all, in.Limit, documentDTO, func(d issuer.DocumentView) string { return d.ID })), nil
+	return rest.ReplyWith(rest.PageOf(all, in.Limit, documentDTO, func(d issuer.DocumentView) string { return d.ID })), nil
 }
 
-func (o *operator) getDocument(ctx context.Context, caller domain.Caller, in *ByID) (*reply[document], error) {
+func (o *operator) getDocument(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[document], error) {
 	return documentReply(o.Issuer.Document(ctx, caller, in.ID))
 }
 
-func (o *operator) history(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[auditEntry]], error) {
+func (o *operator) history(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[auditEntry]], error) {
 	all, err := o.Issuer.DocumentHistory(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[auditEntry]{Items: listOf(all, auditDTO)}), nil
+	return rest.ReplyWith(rest.List[auditEntry]{Items: rest.ListOf(all, auditDTO)}), nil
 }
 
-func (o *operator) disableDocument(ctx context.Context, caller domain.Caller, in *withReason) (*reply[document], error) {
+func (o *operator) disableDocument(ctx context.Context, caller domain.Caller, in *withReason) (*rest.Reply[document], error) {
 	return documentReply(o.Issuer.ChangeDocument(ctx, caller, in.ID, domain.DocumentDisable, in.Body.Reason, in.Body.Notes))
 }
 
-func (o *operator) enableDocument(ctx context.Context, caller domain.Caller, in *withNotes) (*reply[document], error) {
+func (o *operator) enableDocument(ctx context.Context, caller domain.Caller, in *withNotes) (*rest.Reply[document], error) {
 	return documentReply(o.Issuer.ChangeDocument(ctx, caller, in.ID, domain.DocumentEnable, "", in.Body.Notes))
 }
 
-func (o *operator) cancelDocument(ctx context.Context, caller domain.Caller, in *withReason) (*reply[document], error) {
+func (o *operator) cancelDocument(ctx context.Context, caller domain.Caller, in *withReason) (*rest.Reply[document], error) {
 	return documentReply(o.Issuer.ChangeDocument(ctx, caller, in.ID, domain.DocumentCancel, in.Body.Reason, in.Body.Notes))
 }
 
-func documentReply(d issuer.DocumentView, err error) (*reply[document], error) {
+func documentReply(d issuer.DocumentView, err error) (*rest.Reply[document], error) {
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(documentDTO(d)), nil
+	return rest.ReplyWith(documentDTO(d)), nil
 }

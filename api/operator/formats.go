@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -50,16 +51,16 @@ type documentFormatWithElements struct {
 
 func (o *operator) formats() {
 	reads := []domain.Permission{domain.PermProfilesRead}
-	add(o, operation{id: "list-formats", method: http.MethodGet, path: "/v1/formats", tag: tagProfiles, needs: reads,
-		summary: "List document formats", description: "Gives the latest version of every installed document format."}, o.listFormats)
-	add(o, operation{id: "get-format", method: http.MethodGet, path: "/v1/formats/{id}", tag: tagProfiles, needs: reads,
-		summary: "Read a document format", description: "Gives the latest version with its data elements.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.getFormat)
-	add(o, operation{id: "preview-format", method: http.MethodPost, path: "/v1/formats/preview", tag: tagProfiles, needs: reads,
-		summary: "Try a document format on a person",
-		description: "Shows every data element that an installed format, or a format file in the body, would give a person, or why it would not. A file " +
+	add(o, rest.Operation{ID: "list-formats", Method: http.MethodGet, Path: "/v1/formats", Tag: tagProfiles, Needs: reads,
+		Summary: "List document formats", Description: "Gives the latest version of every installed document format."}, o.listFormats)
+	add(o, rest.Operation{ID: "get-format", Method: http.MethodGet, Path: "/v1/formats/{id}", Tag: tagProfiles, Needs: reads,
+		Summary: "Read a document format", Description: "Gives the latest version with its data elements.",
+		Problems: []domain.Code{domain.CodeNotFound}}, o.getFormat)
+	add(o, rest.Operation{ID: "preview-format", Method: http.MethodPost, Path: "/v1/formats/preview", Tag: tagProfiles, Needs: reads,
+		Summary: "Try a document format on a person",
+		Description: "Shows every data element that an installed format, or a format file in the body, would give a person, or why it would not. A file " +
 			"with mistakes is refused with every mistake by line and column.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.previewFormat)
+		Problems: []domain.Code{domain.CodeNotFound}}, o.previewFormat)
 }
 
 type previewFormatInput struct {
@@ -89,7 +90,7 @@ type formatPreview struct {
 	Elements []previewedElement `json:"elements"`
 }
 
-func (o *operator) previewFormat(ctx context.Context, caller domain.Caller, in *previewFormatInput) (*reply[formatPreview], error) {
+func (o *operator) previewFormat(ctx context.Context, caller domain.Caller, in *previewFormatInput) (*rest.Reply[formatPreview], error) {
 	p, err := o.Issuer.PreviewFormat(ctx, caller, issuer.FormatPreview{FormatID: in.Body.FormatID, Source: in.Body.Source,
 		PersonID: in.Body.PersonID})
 	if err != nil {
@@ -99,18 +100,18 @@ func (o *operator) previewFormat(ctx context.Context, caller domain.Caller, in *
 	for _, e := range p.Elements {
 		out.Elements = append(out.Elements, previewedElement(e))
 	}
-	return replyWith(out), nil
+	return rest.ReplyWith(out), nil
 }
 
-func (o *operator) listFormats(_ context.Context, caller domain.Caller, _ *nothing) (*reply[list[DocumentFormat]], error) {
+func (o *operator) listFormats(_ context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Reply[rest.List[DocumentFormat]], error) {
 	all, err := o.Issuer.DocumentFormats(caller)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[DocumentFormat]{Items: listOf(all, formatDTO)}), nil
+	return rest.ReplyWith(rest.List[DocumentFormat]{Items: rest.ListOf(all, formatDTO)}), nil
 }
 
-func (o *operator) getFormat(_ context.Context, caller domain.Caller, in *ByID) (*reply[documentFormatWithElements], error) {
+func (o *operator) getFormat(_ context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[documentFormatWithElements], error) {
 	all, err := o.Issuer.DocumentFormats(caller)
 	if err != nil {
 		return nil, err
@@ -127,7 +128,7 @@ func (o *operator) getFormat(_ context.Context, caller domain.Caller, in *ByID) 
 			}
 			out.Elements = append(out.Elements, e)
 		}
-		return replyWith(out), nil
+		return rest.ReplyWith(out), nil
 	}
 	return nil, domain.Errorf(domain.CodeNotFound, "document format not found")
 }

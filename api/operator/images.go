@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/mdocket/mdocket/api/problem"
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
@@ -19,7 +20,7 @@ var imageTypes = []string{"image/jpeg", "image/jp2"}
 
 // ImageOf names an image of a person.
 type ImageOf struct {
-	ByID
+	rest.ByID
 	Kind domain.ImageKind `path:"kind" enum:"portrait,signature" doc:"What the image shows"`
 }
 
@@ -43,20 +44,20 @@ func (o *operator) images() {
 		}
 		return content
 	}
-	add(o, operation{id: "put-image", method: http.MethodPut, path: "/v1/people/{id}/images/{kind}", tag: tagPeople,
-		needs: []domain.Permission{domain.PermPeopleWrite}, maxBody: maxImage, status: http.StatusNoContent,
-		requestBody: &huma.RequestBody{Required: true, Description: "The picture, at most 1 MiB", Content: binary()},
-		summary:     "Store an image",
-		description: "Stores or replaces the portrait or the signature image. The body must be a JPEG or JPEG 2000 picture of 8 to 4096 pixels a side.",
-		problems:    []domain.Code{domain.CodeNotFound, domain.CodeImageInvalid}}, o.putImage)
-	add(o, operation{id: "get-image", method: http.MethodGet, path: "/v1/people/{id}/images/{kind}", tag: tagPeople,
-		needs:     []domain.Permission{domain.PermPeopleRead},
-		responses: map[string]*huma.Response{"200": {Description: "The picture as it came", Content: binary()}},
-		summary:   "Read an image", description: "Gives the picture as it came.",
-		problems: []domain.Code{domain.CodeInvalid, domain.CodeNotFound}}, o.getImage)
+	add(o, rest.Operation{ID: "put-image", Method: http.MethodPut, Path: "/v1/people/{id}/images/{kind}", Tag: tagPeople,
+		Needs: []domain.Permission{domain.PermPeopleWrite}, MaxBody: maxImage, Status: http.StatusNoContent,
+		RequestBody: &huma.RequestBody{Required: true, Description: "The picture, at most 1 MiB", Content: binary()},
+		Summary:     "Store an image",
+		Description: "Stores or replaces the portrait or the signature image. The body must be a JPEG or JPEG 2000 picture of 8 to 4096 pixels a side.",
+		Problems:    []domain.Code{domain.CodeNotFound, domain.CodeImageInvalid}}, o.putImage)
+	add(o, rest.Operation{ID: "get-image", Method: http.MethodGet, Path: "/v1/people/{id}/images/{kind}", Tag: tagPeople,
+		Needs:     []domain.Permission{domain.PermPeopleRead},
+		Responses: map[string]*huma.Response{"200": {Description: "The picture as it came", Content: binary()}},
+		Summary:   "Read an image", Description: "Gives the picture as it came.",
+		Problems: []domain.Code{domain.CodeInvalid, domain.CodeNotFound}}, o.getImage)
 }
 
-func (o *operator) putImage(ctx context.Context, caller domain.Caller, in *putImageInput) (*nothing, error) {
+func (o *operator) putImage(ctx context.Context, caller domain.Caller, in *putImageInput) (*rest.Nothing, error) {
 	if t, _, err := mime.ParseMediaType(in.ContentType); err != nil || (t != imageTypes[0] && t != imageTypes[1]) {
 		return nil, problem.New(ctx, problem.CodeUnsupportedMediaType, "the body must be image/jpeg or image/jp2")
 	}

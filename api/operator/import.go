@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 
 	"github.com/mdocket/mdocket/api/problem"
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -77,16 +78,16 @@ func (o *operator) imports() {
 	object := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true,
 		Description: "As in create-person, and portrait as base64; members are text but for attributes"}
 	asJSON, asNDJSON := &huma.MediaType{}, &huma.MediaType{}
-	add(o, operation{id: "import-people", method: http.MethodPost, path: ImportPath, tag: tagPeople,
-		needs: []domain.Permission{domain.PermPeopleWrite},
-		requestBody: &huma.RequestBody{Required: true, Description: "UTF-8: CSV (RFC 4180) whose first line names the columns, a JSON list, or one " +
+	add(o, rest.Operation{ID: "import-people", Method: http.MethodPost, Path: ImportPath, Tag: tagPeople,
+		Needs: []domain.Permission{domain.PermPeopleWrite},
+		RequestBody: &huma.RequestBody{Required: true, Description: "UTF-8: CSV (RFC 4180) whose first line names the columns, a JSON list, or one " +
 			"JSON object on each line (NDJSON)",
 			Content: map[string]*huma.MediaType{mediaTypeCSV: {Schema: &huma.Schema{Type: huma.TypeString}},
 				mediaTypeJSON: asJSON, mediaTypeNDJSON: asNDJSON}},
-		responses: map[string]*huma.Response{"200": {Description: "One JSON value on each line (NDJSON): every row in the order of the file, progress " +
+		Responses: map[string]*huma.Response{"200": {Description: "One JSON value on each line (NDJSON): every row in the order of the file, progress " +
 			"between them, then the summary", Content: map[string]*huma.MediaType{mediaTypeNDJSON: {Schema: line}}}},
-		summary: "Import people",
-		description: "Adds the people of a file or, where the external id is known, changes them; each row by itself. Columns: external_id, " +
+		Summary: "Import people",
+		Description: "Adds the people of a file or, where the external id is known, changes them; each row by itself. Columns: external_id, " +
 			"logon_name, given_name, family_name, email, mobile, birth_date, group, language, status, max_expiry, external_mobile_id, portrait " +
 			"(base64), and attribute.NAME; in JSON the members of the same names, and attributes. given_name and family_name are needed. A field " +
 			"that is left empty is emptied; images and, when it is left out, the status stay. What follows from a change is as in change-person.\n\n" +
@@ -230,7 +231,7 @@ func (a *importAnswer) row(r issuer.ImportRow) error {
 	a.rows++
 	if r.Code != "" || !a.refusedOnly {
 		err := a.line(ImportRow{Line: r.Line, ExternalID: r.ExternalID, PersonID: r.PersonID, Result: r.Result, Code: r.Code,
-			Problems: listOf(r.Problems, func(f domain.FieldError) finding { return finding(f) })})
+			Problems: rest.ListOf(r.Problems, func(f domain.FieldError) finding { return finding(f) })})
 		if err != nil {
 			return err
 		}

@@ -5,13 +5,14 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
 
 type newLogonCodeInput struct {
-	ByID
-	Idempotent
+	rest.ByID
+	rest.Idempotent
 	Body struct {
 		Kind    domain.LogonCodeKind `json:"kind" enum:"simple,complex" doc:"Which of the rules of the settings the code follows"`
 		Deliver issuer.LogonDelivery `json:"deliver" enum:"email,sms,screen" doc:"How the code reaches the holder; screen: it comes with the answer"`
@@ -25,16 +26,16 @@ type logonCode struct {
 }
 
 func (o *operator) logonCodes() {
-	add(o, operation{id: "create-logon-code", method: http.MethodPost, path: "/v1/people/{id}/logon-code", tag: tagPeople,
-		status: http.StatusCreated, needs: []domain.Permission{domain.PermRequest},
-		summary: "Make a logon code",
-		description: "Makes a new logon code for self-service, in place of the one before, and sends it or shows it on screen. Sessions opened " +
+	add(o, rest.Operation{ID: "create-logon-code", Method: http.MethodPost, Path: "/v1/people/{id}/logon-code", Tag: tagPeople,
+		Status: http.StatusCreated, Needs: []domain.Permission{domain.PermRequest},
+		Summary: "Make a logon code",
+		Description: "Makes a new logon code for self-service, in place of the one before, and sends it or shows it on screen. Sessions opened " +
 			"with the one before end. Showing also needs the permission `view_code` and is audited.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused, domain.CodePersonInactive, domain.CodeMissingData,
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused, domain.CodePersonInactive, domain.CodeMissingData,
 			domain.CodeMissingContact, domain.CodeChannelOff, domain.CodeConflict}}, o.createLogonCode)
 }
 
-func (o *operator) createLogonCode(ctx context.Context, caller domain.Caller, in *newLogonCodeInput) (*created[logonCode], error) {
+func (o *operator) createLogonCode(ctx context.Context, caller domain.Caller, in *newLogonCodeInput) (*rest.Created[logonCode], error) {
 	c, err := o.Issuer.CreateLogonCode(ctx, caller, in.Key, issuer.NewLogonCode{PersonID: in.ID, Kind: in.Body.Kind, Deliver: in.Body.Deliver})
 	if err != nil {
 		return nil, err
@@ -44,6 +45,6 @@ func (o *operator) createLogonCode(ctx context.Context, caller domain.Caller, in
 			return nil, err
 		}
 	}
-	return &created[logonCode]{Location: "/v1/people/" + in.ID, Body: logonCode{LogonName: c.Name, Code: c.Code,
-		ExpiresAt: optional(c.ExpiresAt)}}, nil
+	return &rest.Created[logonCode]{Location: "/v1/people/" + in.ID, Body: logonCode{LogonName: c.Name, Code: c.Code,
+		ExpiresAt: rest.Optional(c.ExpiresAt)}}, nil
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
 
 type listNotificationsInput struct {
-	Paging
+	rest.Paging
 	PersonID  string             `query:"person_id" maxLength:"64"`
 	RequestID string             `query:"request_id" maxLength:"64"`
 	State     string             `query:"state" enum:"pending,sent,failed,replaced"`
@@ -60,41 +61,41 @@ type messageText struct {
 }
 
 func (o *operator) notifications() {
-	add(o, operation{id: "list-notifications", method: http.MethodGet, path: "/v1/notifications", tag: tagNotifications,
-		needs:   []domain.Permission{domain.PermReports},
-		summary: "List notifications",
-		description: "Messages with every attempt to send them and what the gateways answered, newest first, within the caller's scope: neither content " +
+	add(o, rest.Operation{ID: "list-notifications", Method: http.MethodGet, Path: "/v1/notifications", Tag: tagNotifications,
+		Needs:   []domain.Permission{domain.PermReports},
+		Summary: "List notifications",
+		Description: "Messages with every attempt to send them and what the gateways answered, newest first, within the caller's scope: neither content " +
 			"nor addresses.",
-		problems: []domain.Code{domain.CodeInvalid}}, o.listNotifications)
-	add(o, operation{id: "list-templates", method: http.MethodGet, path: "/v1/templates", tag: tagNotifications,
-		needs:   []domain.Permission{domain.PermSettings},
-		summary: "List message templates", description: "Every template in use, by language, kind and part."}, o.listTemplates)
-	add(o, operation{id: "preview-message", method: http.MethodPost, path: "/v1/templates/preview", tag: tagNotifications,
-		needs:   []domain.Permission{domain.PermSettings},
-		summary: "Preview a message", description: "Shows a kind of message in a language with made-up data, as it would be sent."}, o.previewMessage)
+		Problems: []domain.Code{domain.CodeInvalid}}, o.listNotifications)
+	add(o, rest.Operation{ID: "list-templates", Method: http.MethodGet, Path: "/v1/templates", Tag: tagNotifications,
+		Needs:   []domain.Permission{domain.PermSettings},
+		Summary: "List message templates", Description: "Every template in use, by language, kind and part."}, o.listTemplates)
+	add(o, rest.Operation{ID: "preview-message", Method: http.MethodPost, Path: "/v1/templates/preview", Tag: tagNotifications,
+		Needs:   []domain.Permission{domain.PermSettings},
+		Summary: "Preview a message", Description: "Shows a kind of message in a language with made-up data, as it would be sent."}, o.previewMessage)
 }
 
-func (o *operator) listNotifications(ctx context.Context, caller domain.Caller, in *listNotificationsInput) (*reply[page[notification]], error) {
+func (o *operator) listNotifications(ctx context.Context, caller domain.Caller, in *listNotificationsInput) (*rest.Reply[rest.Page[notification]], error) {
 	all, err := o.Issuer.Notifications(ctx, caller, issuer.MessageFilter{PersonID: in.PersonID, RequestID: in.RequestID,
 		State: issuer.MessageState(in.State), Kind: in.Kind, Channel: in.Channel}, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(pageOf(all, in.Limit, notificationDTO, func(m issuer.SentMessage) string { return m.ID })), nil
+	return rest.ReplyWith(rest.PageOf(all, in.Limit, notificationDTO, func(m issuer.SentMessage) string { return m.ID })), nil
 }
 
-func (o *operator) listTemplates(_ context.Context, caller domain.Caller, _ *nothing) (*reply[list[messageTemplate]], error) {
+func (o *operator) listTemplates(_ context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Reply[rest.List[messageTemplate]], error) {
 	all, err := o.Issuer.MessageTemplates(caller)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[messageTemplate]{Items: listOf(all, templateDTO)}), nil
+	return rest.ReplyWith(rest.List[messageTemplate]{Items: rest.ListOf(all, templateDTO)}), nil
 }
 
-func (o *operator) previewMessage(_ context.Context, caller domain.Caller, in *previewMessageInput) (*reply[messageText], error) {
+func (o *operator) previewMessage(_ context.Context, caller domain.Caller, in *previewMessageInput) (*rest.Reply[messageText], error) {
 	text, err := o.Issuer.PreviewMessage(caller, in.Body.Kind, in.Body.Language)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(messageText{Language: text.Language, Subject: text.Subject, Text: text.Text, HTML: text.HTML, SMS: text.SMS}), nil
+	return rest.ReplyWith(messageText{Language: text.Language, Subject: text.Subject, Text: text.Text, HTML: text.HTML, SMS: text.SMS}), nil
 }

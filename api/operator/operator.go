@@ -5,7 +5,6 @@ package operator
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -91,52 +90,7 @@ const (
 	tagAudit         = "Audit"
 )
 
-// operation describes one endpoint; see [rest.Operation].
-type operation struct {
-	id          string
-	method      string
-	path        string
-	tag         string
-	summary     string
-	description string
-	status      int                 // of success; 0 = 200 with a body, 204 without
-	needs       []domain.Permission // one of them
-	problems    []domain.Code       // beside those that every operation has
-	public      bool                // without a token
-	maxBody     int64               // bytes; 0 = 1 MiB
-	requestBody *huma.RequestBody   // where it is not JSON
-	responses   map[string]*huma.Response
-}
-
 // add registers an operation whose handler gets the caller.
-func add[I, O any](o *operator, op operation, handler func(ctx context.Context, caller domain.Caller, in *I) (*O, error)) {
-	rest.Add(rest.Registrar{API: o.api, Access: o.Access, Log: o.Log}, rest.Operation{ID: op.id, Method: op.method, Path: op.path, Tag: op.tag,
-		Summary: op.summary, Description: op.description, Status: op.status, Needs: op.needs, Problems: op.problems, Public: op.public,
-		MaxBody: op.maxBody, RequestBody: op.requestBody, Responses: op.responses}, handler)
+func add[I, O any](o *operator, op rest.Operation, handler func(ctx context.Context, caller domain.Caller, in *I) (*O, error)) {
+	rest.Add(rest.Registrar{API: o.api, Access: o.Access, Log: o.Log}, op, handler)
 }
-
-// The forms that all JSON APIs share, under short names.
-type (
-	// ByID is the id in a path.
-	ByID = rest.ByID
-	// Idempotent is the header field of creating calls (C2).
-	Idempotent = rest.Idempotent
-	// Paging asks for one keyset page, newest first.
-	Paging = rest.Paging
-
-	page[T any]    = rest.Page[T]
-	list[T any]    = rest.List[T]
-	reply[T any]   = rest.Reply[T]
-	created[T any] = rest.Created[T]
-	nothing        = rest.Nothing
-)
-
-func pageOf[D, T any](all []D, limit int, dto func(D) T, id func(D) string) page[T] {
-	return rest.PageOf(all, limit, dto, id)
-}
-
-func listOf[D, T any](all []D, dto func(D) T) []T { return rest.ListOf(all, dto) }
-
-func replyWith[T any](body T) *reply[T] { return rest.ReplyWith(body) }
-
-func optional(t time.Time) *time.Time { return rest.Optional(t) }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -67,12 +68,12 @@ func personDTO(p domain.Person) person {
 }
 
 type newPersonInput struct {
-	Idempotent
+	rest.Idempotent
 	Body PersonFields
 }
 
 type changePersonInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		PersonFields
 		Version int `json:"version" minimum:"1" doc:"The version that was read"`
@@ -80,7 +81,7 @@ type changePersonInput struct {
 }
 
 type listPeopleInput struct {
-	Paging
+	rest.Paging
 	Status       domain.PersonStatus `query:"status" enum:"active,inactive"`
 	GroupID      string              `query:"group_id" maxLength:"64"`
 	GroupsBelow  bool                `query:"groups_below" doc:"With group_id: and every group below it"`
@@ -121,40 +122,40 @@ type searchPeopleInput struct {
 
 func (o *operator) people() {
 	reads, writes := []domain.Permission{domain.PermPeopleRead}, []domain.Permission{domain.PermPeopleWrite}
-	add(o, operation{id: "create-person", method: http.MethodPost, path: "/v1/people", tag: tagPeople, status: http.StatusCreated,
-		needs:       writes,
-		summary:     "Create a person",
-		description: "Adds a holder or future holder. Below scope all, a group within the scope is required.",
-		problems:    []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createPerson)
-	add(o, operation{id: "list-people", method: http.MethodGet, path: "/v1/people", tag: tagPeople, needs: reads,
-		summary:     "List people",
-		description: "Newest first. To look for somebody, use the search: names and addresses do not belong into URLs.",
-		problems:    []domain.Code{domain.CodeInvalid}}, o.listPeople)
-	add(o, operation{id: "search-people", method: http.MethodPost, path: "/v1/people/search", tag: tagPeople, needs: reads,
-		summary: "Search people",
-		description: "Gives the people who have every field as given, newest first. Names, e-mail address and logon name are compared without " +
+	add(o, rest.Operation{ID: "create-person", Method: http.MethodPost, Path: "/v1/people", Tag: tagPeople, Status: http.StatusCreated,
+		Needs:       writes,
+		Summary:     "Create a person",
+		Description: "Adds a holder or future holder. Below scope all, a group within the scope is required.",
+		Problems:    []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createPerson)
+	add(o, rest.Operation{ID: "list-people", Method: http.MethodGet, Path: "/v1/people", Tag: tagPeople, Needs: reads,
+		Summary:     "List people",
+		Description: "Newest first. To look for somebody, use the search: names and addresses do not belong into URLs.",
+		Problems:    []domain.Code{domain.CodeInvalid}}, o.listPeople)
+	add(o, rest.Operation{ID: "search-people", Method: http.MethodPost, Path: "/v1/people/search", Tag: tagPeople, Needs: reads,
+		Summary: "Search people",
+		Description: "Gives the people who have every field as given, newest first. Names, e-mail address and logon name are compared without " +
 			"case. They, external_id, mobile and external_mobile_id may end in * for \"starts with\"."}, o.searchPeople)
-	add(o, operation{id: "get-person", method: http.MethodGet, path: "/v1/people/{id}", tag: tagPeople, needs: reads,
-		summary: "Read a person", description: "Gives one person.", problems: []domain.Code{domain.CodeNotFound}}, o.getPerson)
-	add(o, operation{id: "change-person", method: http.MethodPut, path: "/v1/people/{id}", tag: tagPeople, needs: writes,
-		summary: "Change a person",
-		description: "Replaces every field; what is left out is emptied. Images and, when it is left out, the status stay. The version must be the " +
+	add(o, rest.Operation{ID: "get-person", Method: http.MethodGet, Path: "/v1/people/{id}", Tag: tagPeople, Needs: reads,
+		Summary: "Read a person", Description: "Gives one person.", Problems: []domain.Code{domain.CodeNotFound}}, o.getPerson)
+	add(o, rest.Operation{ID: "change-person", Method: http.MethodPut, Path: "/v1/people/{id}", Tag: tagPeople, Needs: writes,
+		Summary: "Change a person",
+		Description: "Replaces every field; what is left out is emptied. Images and, when it is left out, the status stay. The version must be the " +
 			"one that was read, or the answer is 409 with the present version in details. Another name, birth date or attribute ends the approval " +
 			"of the data. Another status disables or enables documents, as deactivate and activate do. Another group needs the permission for the " +
 			"people of both.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict}}, o.changePerson)
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict}}, o.changePerson)
 	o.standing()
 }
 
-func (o *operator) createPerson(ctx context.Context, caller domain.Caller, in *newPersonInput) (*created[person], error) {
+func (o *operator) createPerson(ctx context.Context, caller domain.Caller, in *newPersonInput) (*rest.Created[person], error) {
 	p, err := o.Issuer.CreatePerson(ctx, caller, in.Key, in.Body.person())
 	if err != nil {
 		return nil, err
 	}
-	return &created[person]{Location: "/v1/people/" + p.ID, Body: personDTO(p)}, nil
+	return &rest.Created[person]{Location: "/v1/people/" + p.ID, Body: personDTO(p)}, nil
 }
 
-func (o *operator) listPeople(ctx context.Context, caller domain.Caller, in *listPeopleInput) (*reply[page[person]], error) {
+func (o *operator) listPeople(ctx context.Context, caller domain.Caller, in *listPeopleInput) (*rest.Reply[rest.Page[person]], error) {
 	want := issuer.PersonFilter{Status: in.Status, GroupID: in.GroupID, GroupsBelow: in.GroupsBelow}
 	if in.DataApproved != "" {
 		approved := in.DataApproved == "true"
@@ -163,33 +164,33 @@ func (o *operator) listPeople(ctx context.Context, caller domain.Caller, in *lis
 	return o.peoplePage(ctx, caller, want, "", in.After, in.Limit)
 }
 
-func (o *operator) searchPeople(ctx context.Context, caller domain.Caller, in *searchPeopleInput) (*reply[page[person]], error) {
+func (o *operator) searchPeople(ctx context.Context, caller domain.Caller, in *searchPeopleInput) (*rest.Reply[rest.Page[person]], error) {
 	return o.peoplePage(ctx, caller, in.Body.filter(), in.Body.Group, in.Body.After, in.Body.Limit)
 }
 
 func (o *operator) peoplePage(ctx context.Context, caller domain.Caller, want issuer.PersonFilter, group, after string,
-	limit int) (*reply[page[person]], error) {
+	limit int) (*rest.Reply[rest.Page[person]], error) {
 	all, err := o.Issuer.People(ctx, caller, want, group, after, limit)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(pageOf(all, limit, personDTO, func(p domain.Person) string { return p.ID })), nil
+	return rest.ReplyWith(rest.PageOf(all, limit, personDTO, func(p domain.Person) string { return p.ID })), nil
 }
 
-func (o *operator) getPerson(ctx context.Context, caller domain.Caller, in *ByID) (*reply[person], error) {
+func (o *operator) getPerson(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[person], error) {
 	p, err := o.Issuer.Person(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(personDTO(p)), nil
+	return rest.ReplyWith(personDTO(p)), nil
 }
 
-func (o *operator) changePerson(ctx context.Context, caller domain.Caller, in *changePersonInput) (*reply[person], error) {
+func (o *operator) changePerson(ctx context.Context, caller domain.Caller, in *changePersonInput) (*rest.Reply[person], error) {
 	p := in.Body.person()
 	p.ID, p.Version = in.ID, in.Body.Version
 	p, err := o.Issuer.UpdatePerson(ctx, caller, p)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(personDTO(p)), nil
+	return rest.ReplyWith(personDTO(p)), nil
 }

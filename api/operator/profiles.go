@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -88,7 +89,7 @@ func profileDTO(p domain.Profile) profile {
 }
 
 type newProfileInput struct {
-	Idempotent
+	rest.Idempotent
 	Body struct {
 		Name    string         `json:"name" maxLength:"100" doc:"Unique and for good; wallets see it as the credential configuration id"`
 		Comment string         `json:"comment,omitempty" maxLength:"4000"`
@@ -97,7 +98,7 @@ type newProfileInput struct {
 }
 
 type changeProfileInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		Version int            `json:"version" minimum:"1" doc:"The version that was read"`
 		Comment string         `json:"comment,omitempty" maxLength:"4000"`
@@ -107,64 +108,64 @@ type changeProfileInput struct {
 
 func (o *operator) profiles() {
 	reads, writes := []domain.Permission{domain.PermProfilesRead}, []domain.Permission{domain.PermProfilesWrite}
-	add(o, operation{id: "create-profile", method: http.MethodPost, path: "/v1/profiles", tag: tagProfiles, status: http.StatusCreated,
-		needs:       writes,
-		summary:     "Create a profile",
-		description: "Adds a credential profile as its version 1. What is left out has its default; unknown members are refused.",
-		problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused, domain.CodeUnknownFormat,
+	add(o, rest.Operation{ID: "create-profile", Method: http.MethodPost, Path: "/v1/profiles", Tag: tagProfiles, Status: http.StatusCreated,
+		Needs:       writes,
+		Summary:     "Create a profile",
+		Description: "Adds a credential profile as its version 1. What is left out has its default; unknown members are refused.",
+		Problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused, domain.CodeUnknownFormat,
 			domain.CodeLifetimeBeyondSigner}}, o.createProfile)
-	add(o, operation{id: "list-profiles", method: http.MethodGet, path: "/v1/profiles", tag: tagProfiles, needs: reads,
-		summary: "List profiles", description: "Gives the current version of every profile, by name."}, o.listProfiles)
-	add(o, operation{id: "get-profile", method: http.MethodGet, path: "/v1/profiles/{id}", tag: tagProfiles, needs: reads,
-		summary: "Read a profile", description: "Gives the current version.", problems: []domain.Code{domain.CodeNotFound}}, o.getProfile)
-	add(o, operation{id: "change-profile", method: http.MethodPut, path: "/v1/profiles/{id}", tag: tagProfiles, needs: writes,
-		summary: "Change a profile",
-		description: "Makes a further version with these options; what is left out has its default, unknown members are refused. Open requests are " +
+	add(o, rest.Operation{ID: "list-profiles", Method: http.MethodGet, Path: "/v1/profiles", Tag: tagProfiles, Needs: reads,
+		Summary: "List profiles", Description: "Gives the current version of every profile, by name."}, o.listProfiles)
+	add(o, rest.Operation{ID: "get-profile", Method: http.MethodGet, Path: "/v1/profiles/{id}", Tag: tagProfiles, Needs: reads,
+		Summary: "Read a profile", Description: "Gives the current version.", Problems: []domain.Code{domain.CodeNotFound}}, o.getProfile)
+	add(o, rest.Operation{ID: "change-profile", Method: http.MethodPut, Path: "/v1/profiles/{id}", Tag: tagProfiles, Needs: writes,
+		Summary: "Change a profile",
+		Description: "Makes a further version with these options; what is left out has its default, unknown members are refused. Open requests are " +
 			"collected under the latest version. The version given must be the one that was read, or the answer is 409 with the present one in details.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict, domain.CodeUnknownFormat, domain.CodeLifetimeBeyondSigner}},
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict, domain.CodeUnknownFormat, domain.CodeLifetimeBeyondSigner}},
 		o.changeProfile)
-	add(o, operation{id: "list-profile-versions", method: http.MethodGet, path: "/v1/profiles/{id}/versions", tag: tagProfiles, needs: reads,
-		summary: "List versions of a profile", description: "Newest first.", problems: []domain.Code{domain.CodeNotFound}}, o.listProfileVersions)
+	add(o, rest.Operation{ID: "list-profile-versions", Method: http.MethodGet, Path: "/v1/profiles/{id}/versions", Tag: tagProfiles, Needs: reads,
+		Summary: "List versions of a profile", Description: "Newest first.", Problems: []domain.Code{domain.CodeNotFound}}, o.listProfileVersions)
 }
 
-func (o *operator) createProfile(ctx context.Context, caller domain.Caller, in *newProfileInput) (*created[profile], error) {
+func (o *operator) createProfile(ctx context.Context, caller domain.Caller, in *newProfileInput) (*rest.Created[profile], error) {
 	p, err := o.Issuer.CreateProfile(ctx, caller, in.Key, issuer.SaveProfile{Name: in.Body.Name, Comment: in.Body.Comment,
 		Options: in.Body.Options.domain()})
 	if err != nil {
 		return nil, err
 	}
-	return &created[profile]{Location: "/v1/profiles/" + p.ID, Body: profileDTO(p)}, nil
+	return &rest.Created[profile]{Location: "/v1/profiles/" + p.ID, Body: profileDTO(p)}, nil
 }
 
-func (o *operator) listProfiles(ctx context.Context, caller domain.Caller, _ *nothing) (*reply[list[profile]], error) {
+func (o *operator) listProfiles(ctx context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Reply[rest.List[profile]], error) {
 	all, err := o.Issuer.Profiles(ctx, caller)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[profile]{Items: listOf(all, profileDTO)}), nil
+	return rest.ReplyWith(rest.List[profile]{Items: rest.ListOf(all, profileDTO)}), nil
 }
 
-func (o *operator) getProfile(ctx context.Context, caller domain.Caller, in *ByID) (*reply[profile], error) {
+func (o *operator) getProfile(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[profile], error) {
 	p, err := o.Issuer.Profile(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(profileDTO(p)), nil
+	return rest.ReplyWith(profileDTO(p)), nil
 }
 
-func (o *operator) changeProfile(ctx context.Context, caller domain.Caller, in *changeProfileInput) (*reply[profile], error) {
+func (o *operator) changeProfile(ctx context.Context, caller domain.Caller, in *changeProfileInput) (*rest.Reply[profile], error) {
 	p, err := o.Issuer.ChangeProfile(ctx, caller, in.ID, in.Body.Version, issuer.SaveProfile{Comment: in.Body.Comment,
 		Options: in.Body.Options.domain()})
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(profileDTO(p)), nil
+	return rest.ReplyWith(profileDTO(p)), nil
 }
 
-func (o *operator) listProfileVersions(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[profile]], error) {
+func (o *operator) listProfileVersions(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[profile]], error) {
 	all, err := o.Issuer.ProfileVersions(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[profile]{Items: listOf(all, profileDTO)}), nil
+	return rest.ReplyWith(rest.List[profile]{Items: rest.ListOf(all, profileDTO)}), nil
 }

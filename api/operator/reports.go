@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/negotiation"
 
 	"github.com/mdocket/mdocket/api/problem"
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -46,10 +47,10 @@ type report struct {
 
 func reportDTO(r issuer.Report) report {
 	return report{Name: r.Name, About: r.About, Sorts: r.Sorts, DefaultSort: r.DefaultSort,
-		Columns: listOf(r.Columns, func(c issuer.ReportColumn) reportColumn {
+		Columns: rest.ListOf(r.Columns, func(c issuer.ReportColumn) reportColumn {
 			return reportColumn{Name: c.Name, Kind: string(c.Kind), Personal: c.Personal}
 		}),
-		Filters: listOf(r.Filters, func(f issuer.ReportFilter) reportFilter {
+		Filters: rest.ListOf(r.Filters, func(f issuer.ReportFilter) reportFilter {
 			return reportFilter{Name: f.Name, Kind: string(f.Kind), Values: f.Values, Min: f.Min, Max: f.Max, Default: f.Default}
 		})}
 }
@@ -122,21 +123,21 @@ type reportPage struct {
 
 func (o *operator) reports() {
 	needs := []domain.Permission{domain.PermReports}
-	add(o, operation{id: "list-reports", method: http.MethodGet, path: "/v1/reports", tag: tagReports, needs: needs,
-		summary: "List reports", description: "The reports there are, with their columns, and what they can be narrowed and sorted by."}, o.listReports)
-	add(o, operation{id: "read-report", method: http.MethodGet, path: "/v1/reports/{name}", tag: tagReports, needs: needs,
-		summary: "Read a report",
-		description: "Rows about people within the caller's scope, narrowed by the report's filters. " + csvNote + " A parameter that does not narrow the " +
+	add(o, rest.Operation{ID: "list-reports", Method: http.MethodGet, Path: "/v1/reports", Tag: tagReports, Needs: needs,
+		Summary: "List reports", Description: "The reports there are, with their columns, and what they can be narrowed and sorted by."}, o.listReports)
+	add(o, rest.Operation{ID: "read-report", Method: http.MethodGet, Path: "/v1/reports/{name}", Tag: tagReports, Needs: needs,
+		Summary: "Read a report",
+		Description: "Rows about people within the caller's scope, narrowed by the report's filters. " + csvNote + " A parameter that does not narrow the " +
 			"report is refused.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeInvalid}, responses: jsonOrCSV[reportPage](o, "ReportPage")}, o.readReport)
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeInvalid}, Responses: jsonOrCSV[reportPage](o, "ReportPage")}, o.readReport)
 }
 
-func (o *operator) listReports(_ context.Context, caller domain.Caller, _ *nothing) (*reply[list[report]], error) {
+func (o *operator) listReports(_ context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Reply[rest.List[report]], error) {
 	all, err := o.Issuer.Reports(caller)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[report]{Items: listOf(all, reportDTO)}), nil
+	return rest.ReplyWith(rest.List[report]{Items: rest.ListOf(all, reportDTO)}), nil
 }
 
 func (o *operator) readReport(ctx context.Context, caller domain.Caller, in *reportInput) (*huma.StreamResponse, error) {
@@ -152,7 +153,7 @@ func (o *operator) readReport(ctx context.Context, caller domain.Caller, in *rep
 	if err != nil {
 		return nil, err
 	}
-	out := reportPage{Next: p.Next, Items: listOf(p.Rows, func(row []any) map[string]any {
+	out := reportPage{Next: p.Next, Items: rest.ListOf(p.Rows, func(row []any) map[string]any {
 		item := make(map[string]any, len(row))
 		for i, c := range p.Columns {
 			item[c.Name] = row[i]
@@ -163,7 +164,7 @@ func (o *operator) readReport(ctx context.Context, caller domain.Caller, in *rep
 }
 
 func columnNames(columns []issuer.ReportColumn) []string {
-	return listOf(columns, func(c issuer.ReportColumn) string { return c.Name })
+	return rest.ListOf(columns, func(c issuer.ReportColumn) string { return c.Name })
 }
 
 // csvRow writes a row's values as CSV has them.

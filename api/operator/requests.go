@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 )
@@ -51,11 +52,11 @@ type request struct {
 
 func requestDTO(r domain.Request) request {
 	out := request{ID: r.ID, Kind: r.Kind(), Replaces: r.Replaces, PersonID: r.PersonID, ProfileID: r.ProfileID, Channel: r.Channel, RequestedBy: r.RequestedBy, State: r.State,
-		ExpiryDate: r.ExpiryDate, Generation: r.Generation, Attempts: r.Attempts, CodeExpiresAt: optional(r.CodeExpiresAt),
-		ApprovalDeadline: optional(r.ApprovalDeadline), CollectionDeadline: optional(r.CollectionDeadline), FailureCode: r.FailureCode,
+		ExpiryDate: r.ExpiryDate, Generation: r.Generation, Attempts: r.Attempts, CodeExpiresAt: rest.Optional(r.CodeExpiresAt),
+		ApprovalDeadline: rest.Optional(r.ApprovalDeadline), CollectionDeadline: rest.Optional(r.CollectionDeadline), FailureCode: r.FailureCode,
 		DocumentID: r.DocumentID, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC()}
 	if r.DecidedBy != "" {
-		out.Decision = &decision{By: r.DecidedBy, At: optional(r.DecidedAt), Reason: r.DecisionReason}
+		out.Decision = &decision{By: r.DecidedBy, At: rest.Optional(r.DecidedAt), Reason: r.DecisionReason}
 	}
 	return out
 }
@@ -63,7 +64,7 @@ func requestDTO(r domain.Request) request {
 func requestID(r domain.Request) string { return r.ID }
 
 type newRequestInput struct {
-	Idempotent
+	rest.Idempotent
 	Body RequestFields
 }
 
@@ -99,13 +100,13 @@ type preview struct {
 }
 
 type listRequestsInput struct {
-	Paging
+	rest.Paging
 	PersonID string              `query:"person_id" maxLength:"64"`
 	State    domain.RequestState `query:"state" enum:"received,awaiting_approval,awaiting_collection,issued,rejected,canceled,expired,failed,locked"`
 }
 
 type approveInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		ProfileID  string      `json:"profile_id,omitempty" maxLength:"64" doc:"Another profile than the one asked for"`
 		ExpiryDate domain.Date `json:"expiry_date,omitempty" maxLength:"10" doc:"Last day of validity"`
@@ -114,7 +115,7 @@ type approveInput struct {
 }
 
 type rejectInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 	}
@@ -122,7 +123,7 @@ type rejectInput struct {
 
 // withFreeReason carries a reason in words that may be left out.
 type withFreeReason struct {
-	ByID
+	rest.ByID
 	Body struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000"`
 	}
@@ -148,7 +149,7 @@ type message struct {
 
 func messageDTO(m issuer.SentMessage) message {
 	return message{ID: m.ID, Generation: m.Generation, Channel: m.Channel, Kind: m.Kind, State: string(m.State), AccountID: m.AccountID,
-		CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(), Attempts: listOf(m.Attempts, func(a issuer.MessageAttempt) attempt {
+		CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(), Attempts: rest.ListOf(m.Attempts, func(a issuer.MessageAttempt) attempt {
 			return attempt{At: a.At.UTC(), Outcome: a.Outcome, Answer: a.Answer}
 		})}
 }
@@ -171,33 +172,33 @@ func ruleCodes() []domain.Code {
 func (o *operator) requests() {
 	reads := []domain.Permission{domain.PermRequest, domain.PermApprove, domain.PermUpdate, domain.PermRequestSelf}
 	requests := []domain.Permission{domain.PermRequest, domain.PermRequestSelf}
-	add(o, operation{id: "create-request", method: http.MethodPost, path: "/v1/requests", tag: tagRequests, status: http.StatusCreated,
-		needs:   requests,
-		summary: "Request a document",
-		description: "Asks for a document for a person. An accepted request is never lost: while the workflow engine is down it stays received and is " +
+	add(o, rest.Operation{ID: "create-request", Method: http.MethodPost, Path: "/v1/requests", Tag: tagRequests, Status: http.StatusCreated,
+		Needs:   requests,
+		Summary: "Request a document",
+		Description: "Asks for a document for a person. An accepted request is never lost: while the workflow engine is down it stays received and is " +
 			"started later.",
-		problems: append([]domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused}, ruleCodes()...)}, o.createRequest)
-	add(o, operation{id: "preview-request", method: http.MethodPost, path: "/v1/requests/preview", tag: tagRequests, needs: requests,
-		summary:     "Preview a request",
-		description: "Tells what would be sent where, how many could approve, and everything that is in the way, without creating anything.",
-		problems:    []domain.Code{domain.CodeNotFound}}, o.previewRequest)
-	add(o, operation{id: "list-requests", method: http.MethodGet, path: "/v1/requests", tag: tagRequests, needs: reads,
-		summary: "List requests", description: "Newest first, within the caller's scope.", problems: []domain.Code{domain.CodeInvalid}},
+		Problems: append([]domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused}, ruleCodes()...)}, o.createRequest)
+	add(o, rest.Operation{ID: "preview-request", Method: http.MethodPost, Path: "/v1/requests/preview", Tag: tagRequests, Needs: requests,
+		Summary:     "Preview a request",
+		Description: "Tells what would be sent where, how many could approve, and everything that is in the way, without creating anything.",
+		Problems:    []domain.Code{domain.CodeNotFound}}, o.previewRequest)
+	add(o, rest.Operation{ID: "list-requests", Method: http.MethodGet, Path: "/v1/requests", Tag: tagRequests, Needs: reads,
+		Summary: "List requests", Description: "Newest first, within the caller's scope.", Problems: []domain.Code{domain.CodeInvalid}},
 		o.listRequests)
-	add(o, operation{id: "get-request", method: http.MethodGet, path: "/v1/requests/{id}", tag: tagRequests, needs: reads,
-		summary: "Read a request", description: "Gives one request.", problems: []domain.Code{domain.CodeNotFound}}, o.getRequest)
-	add(o, operation{id: "get-request-timeline", method: http.MethodGet, path: "/v1/requests/{id}/timeline", tag: tagRequests, needs: reads,
-		summary: "Timeline of a request", description: "Everything that happened to the request, oldest first.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.timeline)
-	add(o, operation{id: "list-request-messages", method: http.MethodGet, path: "/v1/requests/{id}/messages", tag: tagRequests, needs: reads,
-		summary: "Messages of a request", description: "What was sent, or waits to be sent, with every attempt; neither content nor addresses.",
-		problems: []domain.Code{domain.CodeNotFound}}, o.messages)
+	add(o, rest.Operation{ID: "get-request", Method: http.MethodGet, Path: "/v1/requests/{id}", Tag: tagRequests, Needs: reads,
+		Summary: "Read a request", Description: "Gives one request.", Problems: []domain.Code{domain.CodeNotFound}}, o.getRequest)
+	add(o, rest.Operation{ID: "get-request-timeline", Method: http.MethodGet, Path: "/v1/requests/{id}/timeline", Tag: tagRequests, Needs: reads,
+		Summary: "Timeline of a request", Description: "Everything that happened to the request, oldest first.",
+		Problems: []domain.Code{domain.CodeNotFound}}, o.timeline)
+	add(o, rest.Operation{ID: "list-request-messages", Method: http.MethodGet, Path: "/v1/requests/{id}/messages", Tag: tagRequests, Needs: reads,
+		Summary: "Messages of a request", Description: "What was sent, or waits to be sent, with every attempt; neither content nor addresses.",
+		Problems: []domain.Code{domain.CodeNotFound}}, o.messages)
 	o.decisions()
-	add(o, operation{id: "list-reviews", method: http.MethodGet, path: "/v1/reviews", tag: tagRequests,
-		needs:       []domain.Permission{domain.PermApprove},
-		summary:     "What waits for my approval",
-		description: "Requests that the caller may decide on, newest first: neither asked for by the caller nor for the caller.",
-		problems:    []domain.Code{domain.CodeInvalid}}, o.reviews)
+	add(o, rest.Operation{ID: "list-reviews", Method: http.MethodGet, Path: "/v1/reviews", Tag: tagRequests,
+		Needs:       []domain.Permission{domain.PermApprove},
+		Summary:     "What waits for my approval",
+		Description: "Requests that the caller may decide on, newest first: neither asked for by the caller nor for the caller.",
+		Problems:    []domain.Code{domain.CodeInvalid}}, o.reviews)
 }
 
 // decisions registers what is done to a request.
@@ -205,117 +206,117 @@ func (o *operator) decisions() {
 	approves := []domain.Permission{domain.PermApprove}
 	inState := []domain.Code{domain.CodeNotFound, domain.CodeWrongState, domain.CodeEngineUnavailable}
 	decided := append([]domain.Code{domain.CodeAlreadyDecided, domain.CodeSelfApproval}, inState...)
-	add(o, operation{id: "approve-request", method: http.MethodPost, path: "/v1/requests/{id}/approve", tag: tagRequests, needs: approves,
-		summary: "Approve a request",
-		description: "Lets the request through, if wanted with another profile or expiry date. Link and code come into being now. After somebody else's " +
+	add(o, rest.Operation{ID: "approve-request", Method: http.MethodPost, Path: "/v1/requests/{id}/approve", Tag: tagRequests, Needs: approves,
+		Summary: "Approve a request",
+		Description: "Lets the request through, if wanted with another profile or expiry date. Link and code come into being now. After somebody else's " +
 			"decision the answer is 409 with that decision in details.",
-		problems: append(ruleCodes(), decided...)}, o.approve)
-	add(o, operation{id: "reject-request", method: http.MethodPost, path: "/v1/requests/{id}/reject", tag: tagRequests, needs: approves,
-		summary: "Reject a request", description: "Refuses the request for good.", problems: append([]domain.Code{domain.CodeRoleMissing}, decided...)},
+		Problems: append(ruleCodes(), decided...)}, o.approve)
+	add(o, rest.Operation{ID: "reject-request", Method: http.MethodPost, Path: "/v1/requests/{id}/reject", Tag: tagRequests, Needs: approves,
+		Summary: "Reject a request", Description: "Refuses the request for good.", Problems: append([]domain.Code{domain.CodeRoleMissing}, decided...)},
 		o.reject)
-	add(o, operation{id: "cancel-request", method: http.MethodPost, path: "/v1/requests/{id}/cancel", tag: tagRequests,
-		needs:   []domain.Permission{domain.PermRequest, domain.PermRequestSelf, domain.PermUpdate},
-		summary: "Cancel a request",
-		description: "Ends an open request: by whoever made it, or by an operator who may request for its person; an update by one who may update, " +
+	add(o, rest.Operation{ID: "cancel-request", Method: http.MethodPost, Path: "/v1/requests/{id}/cancel", Tag: tagRequests,
+		Needs:   []domain.Permission{domain.PermRequest, domain.PermRequestSelf, domain.PermUpdate},
+		Summary: "Cancel a request",
+		Description: "Ends an open request: by whoever made it, or by an operator who may request for its person; an update by one who may update, " +
 			"too.",
-		problems: inState}, o.cancelRequest)
-	add(o, operation{id: "resend-request", method: http.MethodPost, path: "/v1/requests/{id}/resend", tag: tagRequests,
-		needs:   []domain.Permission{domain.PermRequest, domain.PermUpdate},
-		summary: "Send link and code again",
-		description: "Makes a new link and code and sends them as the profile says; the old ones work no longer. This also unlocks a request after too " +
+		Problems: inState}, o.cancelRequest)
+	add(o, rest.Operation{ID: "resend-request", Method: http.MethodPost, Path: "/v1/requests/{id}/resend", Tag: tagRequests,
+		Needs:   []domain.Permission{domain.PermRequest, domain.PermUpdate},
+		Summary: "Send link and code again",
+		Description: "Makes a new link and code and sends them as the profile says; the old ones work no longer. This also unlocks a request after too " +
 			"many wrong codes. Of an update, whose permission is update too, the message is sent again.",
-		problems: inState}, o.resend)
-	add(o, operation{id: "view-code", method: http.MethodPost, path: "/v1/requests/{id}/code", tag: tagRequests,
-		needs:   []domain.Permission{domain.PermViewCode},
-		summary: "Show link and code",
-		description: "Shows both on screen, to be read to the holder. It is audited. Where the profile sends nothing, the code then works for a short " +
+		Problems: inState}, o.resend)
+	add(o, rest.Operation{ID: "view-code", Method: http.MethodPost, Path: "/v1/requests/{id}/code", Tag: tagRequests,
+		Needs:   []domain.Permission{domain.PermViewCode},
+		Summary: "Show link and code",
+		Description: "Shows both on screen, to be read to the holder. It is audited. Where the profile sends nothing, the code then works for a short " +
 			"time only.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeWrongState}}, o.viewCode)
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeWrongState}}, o.viewCode)
 }
 
-func (o *operator) createRequest(ctx context.Context, caller domain.Caller, in *newRequestInput) (*created[request], error) {
+func (o *operator) createRequest(ctx context.Context, caller domain.Caller, in *newRequestInput) (*rest.Created[request], error) {
 	r, err := o.Issuer.CreateRequest(ctx, caller, in.Key, in.Body.request())
 	if err != nil {
 		return nil, err
 	}
-	return &created[request]{Location: "/v1/requests/" + r.ID, Body: requestDTO(r)}, nil
+	return &rest.Created[request]{Location: "/v1/requests/" + r.ID, Body: requestDTO(r)}, nil
 }
 
-func (o *operator) previewRequest(ctx context.Context, caller domain.Caller, in *previewInput) (*reply[preview], error) {
+func (o *operator) previewRequest(ctx context.Context, caller domain.Caller, in *previewInput) (*rest.Reply[preview], error) {
 	p, err := o.Issuer.PreviewRequest(ctx, caller, in.Body.request())
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(preview{NeedsApproval: p.NeedsApproval, Approvers: p.Approvers, NeedsDataApproval: p.NeedsDataApproval, ValidUntil: p.ValidUntil,
-		Deliveries: listOf(p.Deliveries, func(d issuer.PreviewDelivery) delivery { return delivery(d) }),
-		Problems:   listOf(p.Problems, func(p issuer.PreviewProblem) obstacle { return obstacle(p) })}), nil
+	return rest.ReplyWith(preview{NeedsApproval: p.NeedsApproval, Approvers: p.Approvers, NeedsDataApproval: p.NeedsDataApproval, ValidUntil: p.ValidUntil,
+		Deliveries: rest.ListOf(p.Deliveries, func(d issuer.PreviewDelivery) delivery { return delivery(d) }),
+		Problems:   rest.ListOf(p.Problems, func(p issuer.PreviewProblem) obstacle { return obstacle(p) })}), nil
 }
 
-func (o *operator) listRequests(ctx context.Context, caller domain.Caller, in *listRequestsInput) (*reply[page[request]], error) {
+func (o *operator) listRequests(ctx context.Context, caller domain.Caller, in *listRequestsInput) (*rest.Reply[rest.Page[request]], error) {
 	all, err := o.Issuer.Requests(ctx, caller, issuer.RequestFilter{PersonID: in.PersonID, State: in.State}, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(pageOf(all, in.Limit, requestDTO, requestID)), nil
+	return rest.ReplyWith(rest.PageOf(all, in.Limit, requestDTO, requestID)), nil
 }
 
-func (o *operator) reviews(ctx context.Context, caller domain.Caller, in *Paging) (*reply[page[request]], error) {
+func (o *operator) reviews(ctx context.Context, caller domain.Caller, in *rest.Paging) (*rest.Reply[rest.Page[request]], error) {
 	all, err := o.Issuer.Reviews(ctx, caller, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(pageOf(all, in.Limit, requestDTO, requestID)), nil
+	return rest.ReplyWith(rest.PageOf(all, in.Limit, requestDTO, requestID)), nil
 }
 
-func (o *operator) getRequest(ctx context.Context, caller domain.Caller, in *ByID) (*reply[request], error) {
+func (o *operator) getRequest(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[request], error) {
 	return requestReply(o.Issuer.Request(ctx, caller, in.ID))
 }
 
-func (o *operator) timeline(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[auditEntry]], error) {
+func (o *operator) timeline(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[auditEntry]], error) {
 	all, err := o.Issuer.Timeline(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[auditEntry]{Items: listOf(all, auditDTO)}), nil
+	return rest.ReplyWith(rest.List[auditEntry]{Items: rest.ListOf(all, auditDTO)}), nil
 }
 
-func (o *operator) messages(ctx context.Context, caller domain.Caller, in *ByID) (*reply[list[message]], error) {
+func (o *operator) messages(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[message]], error) {
 	all, err := o.Issuer.RequestMessages(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[message]{Items: listOf(all, messageDTO)}), nil
+	return rest.ReplyWith(rest.List[message]{Items: rest.ListOf(all, messageDTO)}), nil
 }
 
-func (o *operator) approve(ctx context.Context, caller domain.Caller, in *approveInput) (*reply[request], error) {
+func (o *operator) approve(ctx context.Context, caller domain.Caller, in *approveInput) (*rest.Reply[request], error) {
 	return requestReply(o.Issuer.Approve(ctx, caller, in.ID, issuer.Approval{ProfileID: in.Body.ProfileID, ExpiryDate: in.Body.ExpiryDate,
 		Reason: in.Body.Reason}))
 }
 
-func (o *operator) reject(ctx context.Context, caller domain.Caller, in *rejectInput) (*reply[request], error) {
+func (o *operator) reject(ctx context.Context, caller domain.Caller, in *rejectInput) (*rest.Reply[request], error) {
 	return requestReply(o.Issuer.Reject(ctx, caller, in.ID, in.Body.Reason))
 }
 
-func (o *operator) cancelRequest(ctx context.Context, caller domain.Caller, in *withFreeReason) (*reply[request], error) {
+func (o *operator) cancelRequest(ctx context.Context, caller domain.Caller, in *withFreeReason) (*rest.Reply[request], error) {
 	return requestReply(o.Issuer.CancelRequest(ctx, caller, in.ID, in.Body.Reason))
 }
 
-func (o *operator) resend(ctx context.Context, caller domain.Caller, in *ByID) (*reply[request], error) {
+func (o *operator) resend(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[request], error) {
 	return requestReply(o.Issuer.Resend(ctx, caller, in.ID))
 }
 
-func requestReply(r domain.Request, err error) (*reply[request], error) {
+func requestReply(r domain.Request, err error) (*rest.Reply[request], error) {
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(requestDTO(r)), nil
+	return rest.ReplyWith(requestDTO(r)), nil
 }
 
-func (o *operator) viewCode(ctx context.Context, caller domain.Caller, in *ByID) (*reply[onScreen], error) {
+func (o *operator) viewCode(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[onScreen], error) {
 	s, err := o.Issuer.ViewCode(ctx, caller, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(onScreen{Link: s.Link, Code: s.Code, ExpiresAt: s.ExpiresAt.UTC(), LogonCode: s.LogonCode,
-		LogonExpiresAt: optional(s.LogonExpiresAt)}), nil
+	return rest.ReplyWith(onScreen{Link: s.Link, Code: s.Code, ExpiresAt: s.ExpiresAt.UTC(), LogonCode: s.LogonCode,
+		LogonExpiresAt: rest.Optional(s.LogonExpiresAt)}), nil
 }

@@ -20,7 +20,7 @@ type role struct {
 }
 
 func roleDTO(r domain.Role) role {
-	return role{ID: r.ID, Name: r.Name, Version: r.Version(), Permissions: listOf(r.Permissions, func(p domain.Permission) permission { return permission(p) })}
+	return role{ID: r.ID, Name: r.Name, Version: r.Version(), Permissions: rest.ListOf(r.Permissions, func(p domain.Permission) permission { return permission(p) })}
 }
 
 // SaveRole is what a caller says of a role.
@@ -30,17 +30,17 @@ type SaveRole struct {
 }
 
 func (s SaveRole) role() issuer.SaveRole {
-	return issuer.SaveRole{Name: s.Name, Permissions: listOf(s.Permissions,
+	return issuer.SaveRole{Name: s.Name, Permissions: rest.ListOf(s.Permissions,
 		func(p permission) domain.Permission { return domain.Permission(p) })}
 }
 
 type newRoleInput struct {
-	Idempotent
+	rest.Idempotent
 	Body SaveRole
 }
 
 type changeRoleInput struct {
-	ByID
+	rest.ByID
 	Body struct {
 		SaveRole
 		Version string `json:"version" maxLength:"64" doc:"The version that was read"`
@@ -49,38 +49,38 @@ type changeRoleInput struct {
 
 func (o *operator) roles() {
 	needs := []domain.Permission{domain.PermRoles}
-	add(o, operation{id: "create-role", method: http.MethodPost, path: "/v1/roles", tag: tagAccounts, status: http.StatusCreated, needs: needs,
-		summary: "Create a role", description: "Adds a named set of permissions.",
-		problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createRole)
-	add(o, operation{id: "list-roles", method: http.MethodGet, path: "/v1/roles", tag: tagAccounts, needs: needs,
-		summary: "List roles", description: "Lists every role by name."}, o.listRoles)
-	add(o, operation{id: "change-role", method: http.MethodPut, path: "/v1/roles/{id}", tag: tagAccounts, needs: needs,
-		summary: "Change a role",
-		description: "Replaces name and permissions, for every account that has the role. The version must be the one that was read, or the answer " +
+	add(o, rest.Operation{ID: "create-role", Method: http.MethodPost, Path: "/v1/roles", Tag: tagAccounts, Status: http.StatusCreated, Needs: needs,
+		Summary: "Create a role", Description: "Adds a named set of permissions.",
+		Problems: []domain.Code{domain.CodeConflict, domain.CodeIdempotencyReused}}, o.createRole)
+	add(o, rest.Operation{ID: "list-roles", Method: http.MethodGet, Path: "/v1/roles", Tag: tagAccounts, Needs: needs,
+		Summary: "List roles", Description: "Lists every role by name."}, o.listRoles)
+	add(o, rest.Operation{ID: "change-role", Method: http.MethodPut, Path: "/v1/roles/{id}", Tag: tagAccounts, Needs: needs,
+		Summary: "Change a role",
+		Description: "Replaces name and permissions, for every account that has the role. The version must be the one that was read, or the answer " +
 			"is 409 with the present one in details.",
-		problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict}}, o.changeRole)
+		Problems: []domain.Code{domain.CodeNotFound, domain.CodeConflict}}, o.changeRole)
 }
 
-func (o *operator) createRole(ctx context.Context, caller domain.Caller, in *newRoleInput) (*created[role], error) {
+func (o *operator) createRole(ctx context.Context, caller domain.Caller, in *newRoleInput) (*rest.Created[role], error) {
 	r, err := o.Issuer.CreateRole(ctx, caller, in.Key, in.Body.role())
 	if err != nil {
 		return nil, err
 	}
-	return &created[role]{Location: "/v1/roles/" + r.ID, Body: roleDTO(r)}, nil
+	return &rest.Created[role]{Location: "/v1/roles/" + r.ID, Body: roleDTO(r)}, nil
 }
 
-func (o *operator) listRoles(ctx context.Context, caller domain.Caller, _ *nothing) (*reply[list[role]], error) {
+func (o *operator) listRoles(ctx context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Reply[rest.List[role]], error) {
 	all, err := o.Issuer.Roles(ctx, caller)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(list[role]{Items: listOf(all, roleDTO)}), nil
+	return rest.ReplyWith(rest.List[role]{Items: rest.ListOf(all, roleDTO)}), nil
 }
 
-func (o *operator) changeRole(ctx context.Context, caller domain.Caller, in *changeRoleInput) (*reply[role], error) {
+func (o *operator) changeRole(ctx context.Context, caller domain.Caller, in *changeRoleInput) (*rest.Reply[role], error) {
 	r, err := o.Issuer.ChangeRole(ctx, caller, in.ID, in.Body.Version, in.Body.role())
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(roleDTO(r)), nil
+	return rest.ReplyWith(roleDTO(r)), nil
 }

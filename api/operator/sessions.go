@@ -65,18 +65,18 @@ type session struct {
 }
 
 func (o *operator) sessions() {
-	add(o, operation{id: "sign-in", method: http.MethodPost, path: "/v1/sessions", tag: tagSessions, status: http.StatusCreated, public: true,
-		summary: "Sign in",
-		description: "Opens a session, for the name and password of a local account, or for the logon name and logon code of a holder. After five " +
+	add(o, rest.Operation{ID: "sign-in", Method: http.MethodPost, Path: "/v1/sessions", Tag: tagSessions, Status: http.StatusCreated, Public: true,
+		Summary: "Sign in",
+		Description: "Opens a session, for the name and password of a local account, or for the logon name and logon code of a holder. After five " +
 			"failures in a row a local account is locked for a while; a logon code is locked for good, and a new one has to be made.",
-		problems: []domain.Code{domain.CodeUnauthenticated, domain.CodeSignInLocked, domain.CodeForbidden, domain.CodeRateLimited}}, o.signIn)
-	add(o, operation{id: "sign-out", method: http.MethodDelete, path: "/v1/sessions/current", tag: tagSessions,
-		summary:     "Sign out",
-		description: "Ends the session of the token. An API key has no session; it is revoked instead.",
-		problems:    []domain.Code{domain.CodeWrongState}}, o.signOut)
+		Problems: []domain.Code{domain.CodeUnauthenticated, domain.CodeSignInLocked, domain.CodeForbidden, domain.CodeRateLimited}}, o.signIn)
+	add(o, rest.Operation{ID: "sign-out", Method: http.MethodDelete, Path: "/v1/sessions/current", Tag: tagSessions,
+		Summary:     "Sign out",
+		Description: "Ends the session of the token. An API key has no session; it is revoked instead.",
+		Problems:    []domain.Code{domain.CodeWrongState}}, o.signOut)
 }
 
-func (o *operator) signIn(ctx context.Context, _ domain.Caller, in *signInInput) (*reply[session], error) {
+func (o *operator) signIn(ctx context.Context, _ domain.Caller, in *signInInput) (*rest.Reply[session], error) {
 	byLogonCode, err := in.byLogonCode()
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (o *operator) signIn(ctx context.Context, _ domain.Caller, in *signInInput)
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(session{Token: s.Token, ExpiresAt: s.ExpiresAt.UTC()}), nil
+	return rest.ReplyWith(session{Token: s.Token, ExpiresAt: s.ExpiresAt.UTC()}), nil
 }
 
 func (o *operator) openSession(ctx context.Context, in *signInInput, byLogonCode bool) (access.Session, error) {
@@ -106,7 +106,7 @@ func (o *operator) openSession(ctx context.Context, in *signInInput, byLogonCode
 	return o.Access.OpenSession(ctx, account)
 }
 
-func (o *operator) signOut(ctx context.Context, caller domain.Caller, _ *nothing) (*nothing, error) {
+func (o *operator) signOut(ctx context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Nothing, error) {
 	if caller.Machine {
 		return nil, domain.Errorf(domain.CodeWrongState, "the call was made with an API key, which has no session")
 	}

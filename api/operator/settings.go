@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mdocket/mdocket/api/rest"
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
@@ -58,26 +59,26 @@ type settingsInput struct {
 
 func (o *operator) settings() {
 	needs := []domain.Permission{domain.PermSettings}
-	add(o, operation{id: "get-settings", method: http.MethodGet, path: "/v1/settings", tag: tagSettings, needs: needs,
-		summary: "Read the settings", description: "Gives every setting in force. Durations are whole seconds."}, o.getSettings)
-	add(o, operation{id: "change-settings", method: http.MethodPut, path: "/v1/settings", tag: tagSettings, needs: needs,
-		summary: "Change the settings",
-		description: "Replaces all settings at once, so that no combination is ever half in force. The version must be the one that was read, or the " +
+	add(o, rest.Operation{ID: "get-settings", Method: http.MethodGet, Path: "/v1/settings", Tag: tagSettings, Needs: needs,
+		Summary: "Read the settings", Description: "Gives every setting in force. Durations are whole seconds."}, o.getSettings)
+	add(o, rest.Operation{ID: "change-settings", Method: http.MethodPut, Path: "/v1/settings", Tag: tagSettings, Needs: needs,
+		Summary: "Change the settings",
+		Description: "Replaces all settings at once, so that no combination is ever half in force. The version must be the one that was read, or the " +
 			"answer is 409 with the present one in details.",
-		problems: []domain.Code{domain.CodeConflict}}, o.changeSettings)
+		Problems: []domain.Code{domain.CodeConflict}}, o.changeSettings)
 }
 
-func (o *operator) getSettings(ctx context.Context, caller domain.Caller, _ *nothing) (*reply[settings], error) {
+func (o *operator) getSettings(ctx context.Context, caller domain.Caller, _ *rest.Nothing) (*rest.Reply[settings], error) {
 	return settingsReply(o.Issuer.Settings(ctx, caller))
 }
 
-func (o *operator) changeSettings(ctx context.Context, caller domain.Caller, in *settingsInput) (*reply[settings], error) {
+func (o *operator) changeSettings(ctx context.Context, caller domain.Caller, in *settingsInput) (*rest.Reply[settings], error) {
 	return settingsReply(o.Issuer.ChangeSettings(ctx, caller, in.Body.domain()))
 }
 
-func settingsReply(s domain.Settings, err error) (*reply[settings], error) {
+func settingsReply(s domain.Settings, err error) (*rest.Reply[settings], error) {
 	if err != nil {
 		return nil, err
 	}
-	return replyWith(settingsDTO(s)), nil
+	return rest.ReplyWith(settingsDTO(s)), nil
 }
