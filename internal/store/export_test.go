@@ -22,3 +22,10 @@ func (s *Store) Exec(ctx context.Context, text string, args ...any) error {
 func (q Queries) ReportText(ctx context.Context, r Report, want ReportQuery) (string, []any, error) {
 	return q.reportQuery(ctx, r, want)
 }
+
+// Prepared gives how many texts are kept prepared, and how many may be.
+func (s *Store) Prepared() (kept, most int) {
+	s.prepared.mu.RLock()
+	defer s.prepared.mu.RUnlock()
+	return len(s.prepared.by), mostStatements
+}

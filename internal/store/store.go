@@ -48,8 +48,9 @@ type Queries struct {
 // Store is an open database.
 type Store struct {
 	Queries
-	db     *sqlx.DB
-	driver string
+	db       *sqlx.DB
+	prepared *statements
+	driver   string
 }
 
 // Tx is one transaction.
@@ -80,7 +81,8 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("reach database: %w", err)
 	}
-	return &Store{Queries: Queries{ext: db, now: time.Now}, db: db, driver: driver}, nil
+	prepared := newStatements(db)
+	return &Store{Queries: Queries{ext: onStore{db, prepared}, now: time.Now}, db: db, prepared: prepared, driver: driver}, nil
 }
 
 // parseDSN turns our address form into what the drivers want. Passwords never appear in its errors.
@@ -220,11 +222,15 @@ func (s *Store) once(ctx context.Context, fn func(tx *Tx) error) error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := fn(&Tx{Queries{ext: tx, now: s.now}}); err != nil {
+	in := &onTx{Tx: tx, statements: s.prepared}
+	if err := fn(&Tx{Queries{ext: in, now: s.now}}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
+	}
+	for _, query := range in.missed {
+		s.prepared.prepare(ctx, query)
 	}
 	return nil
 }

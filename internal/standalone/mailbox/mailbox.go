@@ -190,7 +190,7 @@ func (m *Mailbox) Wait(ctx context.Context, match func(Message) bool) (Message, 
 	var seen int64
 	for {
 		m.mu.Lock()
-		kept, changed := append([]Message(nil), m.messages...), m.changed
+		kept, changed := m.messages, m.changed // kept messages are never changed in place
 		m.mu.Unlock()
 		for _, message := range kept {
 			if message.Seq <= seen {
