@@ -15,9 +15,9 @@ import (
 // brings them about and sent by a sweep soon after, so they cost the workflows nothing and are never lost.
 
 const (
-	noticeLease   = 10 * time.Minute // how long one process has a notice to itself; longer than any try takes
+	noticeLease   = 10 * time.Minute // how long one process has notices to itself; longer than sweepPatience and the longest try together
 	noticePatient = 7 * 24 * time.Hour
-	noticesAtOnce = 50
+	noticesAtOnce = 20
 	sweepPatience = 4 * time.Minute
 )
 
@@ -108,28 +108,45 @@ func (is *Issuer) SendNotices(ctx context.Context) (int, error) {
 		if err != nil {
 			return sent, err
 		}
-		for _, m := range due {
-			lease := is.Now().Add(noticeLease)
-			err := is.Store.PutOff(ctx, m.ID, m.DueAt.Time, lease)
-			if errors.Is(err, store.ErrChanged) {
-				continue
-			}
-			if err != nil {
-				return sent, fmt.Errorf("put off notice: %w", err)
+		lease := is.Now().Add(noticeLease)
+		ours, err := is.lease(ctx, due, lease)
+		if err != nil {
+			return sent, err
+		}
+		var failed error // one that fails in a way nobody foresaw must not hold the others up
+		for _, m := range ours {
+			if ctx.Err() != nil || is.Now().Sub(began) > sweepPatience {
+				break // what is left comes up again when the lease ends
 			}
 			ok, err := is.sendNotice(ctx, m, lease, settings)
-			if err != nil {
-				return sent, err
-			}
+			failed = errors.Join(failed, err)
 			if ok {
 				sent++
 			}
-			if ctx.Err() != nil {
-				return sent, ctx.Err()
-			}
+		}
+		if failed = errors.Join(failed, ctx.Err()); failed != nil {
+			return sent, failed
 		}
 	}
 	return sent, nil
+}
+
+// lease puts the notices off together and gives those that nobody else put off first.
+func (is *Issuer) lease(ctx context.Context, due []store.Message, until time.Time) ([]store.Message, error) {
+	var ours []store.Message
+	err := is.Store.Tx(ctx, func(tx *store.Tx) error {
+		ours = ours[:0]
+		for _, m := range due {
+			err := tx.PutOff(ctx, m.ID, m.DueAt.Time, until)
+			if err == nil {
+				ours = append(ours, m)
+			} else if !errors.Is(err, store.ErrChanged) {
+				return fmt.Errorf("put off notice: %w", err)
+			}
+		}
+		return nil
+	})
+	return ours, err
 }
 
 // sendNotice sends one notice that nobody else has, and says whether it went out.
