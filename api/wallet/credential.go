@@ -2,8 +2,11 @@ package wallet
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +40,7 @@ func (s *server) credential(c *gin.Context) {
 		s.refuse(c, atCredential, err)
 		return
 	}
-	walletKeys, err := s.verifyProofs(ctx, request.Proofs)
+	walletKeys, err := s.verifyProofs(ctx, request.Proofs, access)
 	if err != nil {
 		s.refuse(c, atCredential, err)
 		return
@@ -104,9 +107,10 @@ func readCredentialRequest(c *gin.Context, access issuer.Access) (oid4vci.Creden
 	return request, nil
 }
 
-// verifyProofs gives the keys whose possession is proved, in order. That a nonce is ours and in time is checked here; that it served
-// nobody else is checked with the keys, in issuer.Collect.
-func (s *server) verifyProofs(ctx context.Context, proofs oid4vci.Proofs) ([]issuer.WalletKey, error) {
+// verifyProofs gives the keys whose possession is proved, in order, and after them, as far as the profile has copies for, those that come
+// attested with them (jwt Proof Type: a credential for each attested key). That a nonce is ours and in time is checked here; that it served
+// nobody else, and what the keys must be attested, is checked in issuer.Collect.
+func (s *server) verifyProofs(ctx context.Context, proofs oid4vci.Proofs, access issuer.Access) ([]issuer.WalletKey, error) {
 	verified, err := oid4vci.ProofVerifier{
 		Audience: s.BaseURL, Algorithms: proofAlgorithms(), Now: s.Now, MaxAge: proofMaxAge, Leeway: proofLeeway,
 		CheckNonce: func(_ context.Context, nonce string) error {
@@ -115,15 +119,41 @@ func (s *server) verifyProofs(ctx context.Context, proofs oid4vci.Proofs) ([]iss
 			}
 			return nil
 		},
+		AttestationRoots: access.AttestationRoots,
 	}.VerifyJWTProofs(ctx, proofs.JWT)
 	if err != nil {
 		return nil, err
 	}
 	walletKeys := make([]issuer.WalletKey, len(verified))
 	for i, p := range verified {
-		walletKeys[i] = issuer.WalletKey{Key: p.Key, Thumbprint: p.Thumbprint, Nonce: p.Nonce}
+		walletKeys[i] = issuer.WalletKey{Key: p.Key, Thumbprint: p.Thumbprint, Nonce: p.Nonce, Attestation: stated(p.Attestation)}
+	}
+	for _, p := range verified {
+		if p.Attestation != nil {
+			walletKeys = addAttested(walletKeys, p, access.MaxCopies)
+		}
 	}
 	return walletKeys, nil
+}
+
+// stated gives what the rules look at of an attestation, nil of none.
+func stated(a *oid4vci.KeyAttestation) *domain.Attestation {
+	if a == nil {
+		return nil
+	}
+	root := sha256.Sum256(a.Root.Raw)
+	return &domain.Attestation{Resistances: domain.StatedResistances(a.KeyStorage, a.UserAuthentication), Root: hex.EncodeToString(root[:])}
+}
+
+// addAttested adds the further keys of a proof's attestation, up to so many in all.
+func addAttested(keys []issuer.WalletKey, p oid4vci.VerifiedProof, most int) []issuer.WalletKey {
+	for _, k := range p.Attestation.Keys {
+		there := slices.ContainsFunc(keys, func(other issuer.WalletKey) bool { return other.Thumbprint == k.Thumbprint })
+		if !there && len(keys) < most {
+			keys = append(keys, issuer.WalletKey{Key: k.Key, Thumbprint: k.Thumbprint, Nonce: p.Nonce, Attestation: stated(p.Attestation)})
+		}
+	}
+	return keys
 }
 
 // PlatformOf guesses a platform from the User-Agent of a wallet or a browser. It is for lists and reports; nothing may depend on it.

@@ -72,6 +72,7 @@ func TestMetadata(t *testing.T) {
 	require.True(t, as.PreAuthorizedGrantAnonymousAccess)
 	require.Equal(t, []string{oid4vci.GrantPreAuthorizedCode, oid4vci.GrantRefreshToken}, as.GrantTypesSupported)
 	require.Equal(t, a.web.URL+"/dmv/oid4vci/token", as.TokenEndpoint)
+	require.Equal(t, a.web.URL+"/dmv/status-lists", as.StatusListAggregationEndpoint)
 }
 
 func names(displays []oid4vci.Display) []string {

@@ -42,6 +42,8 @@ var refusals = map[domain.Code]refusal{
 
 	domain.CodeWrongState: {credential: oid4vci.CredentialRequestDenied},
 
+	domain.CodeKeyNotAttested: {credential: oid4vci.InvalidProof},
+
 	domain.CodeRateLimited: {token: oid4vci.TemporarilyUnavailable, credential: oid4vci.TemporarilyUnavailable,
 		status: http.StatusTooManyRequests},
 	domain.CodeEngineUnavailable: {token: oid4vci.TemporarilyUnavailable, credential: oid4vci.TemporarilyUnavailable},

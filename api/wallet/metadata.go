@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/oid4vci"
 )
@@ -98,9 +99,24 @@ func describeConfiguration(conf issuer.Configuration) oid4vci.CredentialConfigur
 		DocType:               conf.Format.DocType,
 		BindingMethods:        []string{oid4vci.BindingCOSEKey},
 		CredentialSigningAlgs: []int{oid4vci.COSEES256, oid4vci.COSEESP256},
-		ProofTypes:            map[string]oid4vci.ProofType{oid4vci.ProofTypeJWT: {SigningAlgs: proofAlgorithms()}},
-		Metadata:              described,
+		ProofTypes: map[string]oid4vci.ProofType{oid4vci.ProofTypeJWT: {SigningAlgs: proofAlgorithms(),
+			KeyAttestationsRequired: attestationsRequired(conf.Attestation)}},
+		Metadata: described,
 	}
+}
+
+// attestationsRequired lists what meets the demand; nil when no attestation is asked for.
+func attestationsRequired(demand domain.Resistances) *oid4vci.KeyAttestationsRequired {
+	if !demand.Demanded() {
+		return nil
+	}
+	accepted := func(least domain.AttackPotential) (out []string) {
+		for _, p := range least.Accepted() {
+			out = append(out, string(p))
+		}
+		return out
+	}
+	return &oid4vci.KeyAttestationsRequired{KeyStorage: accepted(demand.KeyStorage), UserAuthentication: accepted(demand.UserAuthentication)}
 }
 
 // display is the format's, under the profile's name. A profile that goes by one of the format's own names goes by the others in their
@@ -132,6 +148,7 @@ func (s *server) authorizationServerMetadata(c *gin.Context) {
 		TokenEndpointAuthMethodsSupported:  []string{"none"},
 		AuthorizationDetailsTypesSupported: []string{oid4vci.AuthorizationDetailsType},
 		PreAuthorizedGrantAnonymousAccess:  true,
+		StatusListAggregationEndpoint:      s.Issuer.StatusListsURI(),
 	})
 	if err != nil {
 		s.refuse(c, atOther, fmt.Errorf("encode authorization server metadata: %w", err))

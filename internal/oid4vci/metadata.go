@@ -278,6 +278,7 @@ type AuthorizationServerMetadata struct {
 	RequirePushedAuthorizationRequests bool     `json:"require_pushed_authorization_requests,omitempty"`
 	IssParameterSupported              bool     `json:"authorization_response_iss_parameter_supported,omitempty"`
 	PreAuthorizedGrantAnonymousAccess  bool     `json:"pre-authorized_grant_anonymous_access_supported"`
+	StatusListAggregationEndpoint      string   `json:"status_list_aggregation_endpoint,omitempty"` // Token Status List, 9.1
 }
 
 // ParseAuthorizationServerMetadata reads authorization server metadata of at most MaxMetadata bytes. The issuer in it must

@@ -38,12 +38,12 @@ var signatureCurves = map[string]elliptic.Curve{
 	string(jose.ES512): elliptic.P521(),
 }
 
-// ProofVerifier checks the key proofs of a credential request (Verifying Proof). All fields but Leeway and ClientID are
-// needed. It holds no state and may be used by many goroutines if CheckNonce may.
+// ProofVerifier checks the key proofs of a credential request (Verifying Proof). All fields but Leeway, ClientID and
+// AttestationRoots are needed. It holds no state and may be used by many goroutines if CheckNonce may.
 type ProofVerifier struct {
 	// Audience is the Credential Issuer Identifier.
 	Audience string
-	// Algorithms are the accepted JOSE names, out of ES256, ES384, ES512.
+	// Algorithms are the accepted JOSE names of proofs and attestations, out of ES256, ES384, ES512.
 	Algorithms []string
 	// Now is the clock.
 	Now func() time.Time
@@ -58,6 +58,9 @@ type ProofVerifier struct {
 	// are otherwise good, so that garbage does not use a nonce up. It returns nil, an error that is ErrNonceRefused, or
 	// any other error when it could not decide.
 	CheckNonce func(ctx context.Context, nonce string) error
+	// AttestationRoots are the certificates of whose key attestations are trusted. With nil, key attestations are not looked at;
+	// else every proof must come with one that attests its key.
+	AttestationRoots *x509.CertPool
 }
 
 // VerifiedProof is a key whose possession has been proved.
@@ -66,16 +69,16 @@ type VerifiedProof struct {
 	Thumbprint string // RFC 7638, SHA-256, base64url
 	Nonce      string
 	IssuedAt   time.Time
-	// KeyAttestation is the key_attestation header as sent, empty without one. Nobody has verified it.
-	KeyAttestation string
+	// Attestation attests the key and maybe others; nil when no attestation was asked for. Proofs may share one.
+	Attestation *KeyAttestation
 }
 
 // VerifyJWTProofs checks the proofs of one request and returns them in the order given. All are good or none is returned.
 // A refusal is an *Error with the code invalid_proof or invalid_nonce; any other error means that the proofs could not be
 // judged (the verifier lacks a setting, CheckNonce failed).
 //
-// A key is taken from the jwk header or from the first certificate of x5c; kid names a key only the wallet knows and is
-// refused. The certificates are not validated.
+// A key is taken from the jwk header or from the first certificate of x5c, whose certificates are not validated; kid may
+// name a key of the attestation, else it names one that only the wallet knows and is refused.
 func (v ProofVerifier) VerifyJWTProofs(ctx context.Context, proofs []string) ([]VerifiedProof, error) {
 	if err := v.check(); err != nil {
 		return nil, err
@@ -86,8 +89,14 @@ func (v ProofVerifier) VerifyJWTProofs(ctx context.Context, proofs []string) ([]
 	verified := make([]VerifiedProof, 0, len(proofs))
 	keys := map[string]bool{}
 	var nonces []string
+	note := func(nonce string) {
+		if nonce != "" && !slices.Contains(nonces, nonce) {
+			nonces = append(nonces, nonce)
+		}
+	}
+	attestations := map[string]*KeyAttestation{}
 	for i, proof := range proofs {
-		p, err := v.verify(proof)
+		p, err := v.verify(proof, attestations)
 		if err != nil {
 			return nil, NewError(InvalidProof, fmt.Sprintf("proof %d: %v", i+1, err))
 		}
@@ -95,8 +104,9 @@ func (v ProofVerifier) VerifyJWTProofs(ctx context.Context, proofs []string) ([]
 			return nil, NewError(InvalidProof, fmt.Sprintf("proof %d: the key is used twice", i+1))
 		}
 		keys[p.Thumbprint] = true
-		if !slices.Contains(nonces, p.Nonce) {
-			nonces = append(nonces, p.Nonce)
+		note(p.Nonce)
+		if p.Attestation != nil {
+			note(p.Attestation.Nonce)
 		}
 		verified = append(verified, p)
 	}
@@ -127,56 +137,70 @@ func (v ProofVerifier) check() error {
 }
 
 // verify checks one proof but for its nonce's worth. The error text goes to the wallet: it repeats nothing of the proof.
-func (v ProofVerifier) verify(proof string) (VerifiedProof, error) {
-	headerJSON, claimsJSON, err := splitCompact(proof)
+// attestations are those of the request that were found good.
+func (v ProofVerifier) verify(proof string, attestations map[string]*KeyAttestation) (VerifiedProof, error) {
+	token, err := splitJWT(proof)
 	if err != nil {
 		return VerifiedProof{}, err
 	}
-	header, err := members(headerJSON, maxProof)
-	if err != nil {
-		return VerifiedProof{}, fmt.Errorf("header: %w", err)
-	}
-	claims, err := members(claimsJSON, maxProof)
-	if err != nil {
-		return VerifiedProof{}, fmt.Errorf("claims: %w", err)
-	}
-	alg, err := v.checkHeader(header)
+	alg, err := v.checkHeader(token.header, ProofTypHeader)
 	if err != nil {
 		return VerifiedProof{}, err
 	}
-	key, err := proofKey(header, alg)
+	var p VerifiedProof
+	if p.Attestation, err = v.attestation(token.header, attestations); err != nil {
+		return VerifiedProof{}, err
+	}
+	key, err := proofKey(token.header, alg, p.Attestation)
 	if err != nil {
 		return VerifiedProof{}, err
 	}
-	p := VerifiedProof{Key: key}
-	if p.KeyAttestation, _, err = member[string](header, "key_attestation"); err != nil {
+	p.Key = key
+	if p.Nonce, p.IssuedAt, err = v.checkClaims(token.claims); err != nil {
 		return VerifiedProof{}, err
 	}
-	if p.Nonce, p.IssuedAt, err = v.checkClaims(claims); err != nil {
+	if err := token.verify(alg, key); err != nil {
 		return VerifiedProof{}, err
-	}
-	signed, err := jose.ParseSignedCompact(proof, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
-	if err != nil {
-		return VerifiedProof{}, errors.New("not a JWT")
-	}
-	payload, err := signed.Verify(key)
-	if err != nil || !bytes.Equal(payload, claimsJSON) {
-		return VerifiedProof{}, errors.New("the signature does not fit the key")
 	}
 	if p.Thumbprint, err = Thumbprint(key); err != nil {
 		return VerifiedProof{}, err
 	}
+	if p.Attestation != nil && !p.Attestation.attests(p.Thumbprint) {
+		return VerifiedProof{}, errors.New("the key is not one that key_attestation attests")
+	}
 	return p, nil
 }
 
+// attestation verifies the one in the header, if any is asked for. One that several proofs of a request carry is verified once.
+func (v ProofVerifier) attestation(header map[string]json.RawMessage, known map[string]*KeyAttestation) (*KeyAttestation, error) {
+	if v.AttestationRoots == nil {
+		return nil, nil
+	}
+	sent, has, err := member[string](header, "key_attestation")
+	if err != nil {
+		return nil, err
+	}
+	if !has {
+		return nil, errors.New("key_attestation is missing")
+	}
+	if known[sent] == nil {
+		verified, err := v.verifyKeyAttestation(sent)
+		if err != nil {
+			return nil, fmt.Errorf("key_attestation: %w", err)
+		}
+		known[sent] = &verified
+	}
+	return known[sent], nil
+}
+
 // checkHeader checks everything in the header but the key.
-func (v ProofVerifier) checkHeader(header map[string]json.RawMessage) (alg string, err error) {
+func (v ProofVerifier) checkHeader(header map[string]json.RawMessage, want string) (alg string, err error) {
 	typ, _, err := member[string](header, "typ")
 	if err != nil {
 		return "", err
 	}
-	if typ != ProofTypHeader {
-		return "", errors.New("typ is not " + ProofTypHeader)
+	if typ != want {
+		return "", errors.New("typ is not " + want)
 	}
 	if alg, _, err = member[string](header, "alg"); err != nil {
 		return "", err
@@ -236,16 +260,28 @@ func (v ProofVerifier) checkClaims(claims map[string]json.RawMessage) (nonce str
 	return nonce, issuedAt, nil
 }
 
-// proofKey takes the device key from the header and checks that it goes with alg.
-func proofKey(header map[string]json.RawMessage, alg string) (*ecdsa.PublicKey, error) {
-	if header["kid"] != nil {
+// proofKey takes the device key from the header and checks that it goes with alg. attestation is the one of the header, nil
+// without one.
+func proofKey(header map[string]json.RawMessage, alg string, attestation *KeyAttestation) (*ecdsa.PublicKey, error) {
+	kid, hasKid, err := member[string](header, "kid")
+	if err != nil {
+		return nil, err
+	}
+	if hasKid && attestation == nil {
 		return nil, errors.New("kid is not supported, send the key as jwk")
 	}
 	var key *ecdsa.PublicKey
-	var err error
 	switch jwk, x5c := header["jwk"], header["x5c"]; {
+	case hasKid && jwk == nil && x5c == nil:
+		attested, found := attestation.named(kid)
+		if !found {
+			return nil, errors.New("kid names no key of key_attestation")
+		}
+		key = attested.Key
+	case hasKid:
+		return nil, errors.New("kid must not be there beside jwk or x5c")
 	case jwk != nil && x5c == nil:
-		key, err = parseJWK(jwk, alg)
+		key, err = parseJWK(jwk)
 	case x5c != nil && jwk == nil:
 		key, err = leafKey(x5c)
 	default:
@@ -263,8 +299,8 @@ func proofKey(header map[string]json.RawMessage, alg string) (*ecdsa.PublicKey, 
 // privateMembers are the JWK members that hold private or secret key material, for every key type registered.
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-// parseJWK reads an EC public key for signatures with alg.
-func parseJWK(data []byte, alg string) (*ecdsa.PublicKey, error) {
+// parseJWK reads an EC public key for signatures.
+func parseJWK(data []byte) (*ecdsa.PublicKey, error) {
 	m, err := members(data, maxProof)
 	if err != nil {
 		return nil, fmt.Errorf("jwk: %w", err)
@@ -288,9 +324,6 @@ func parseJWK(data []byte, alg string) (*ecdsa.PublicKey, error) {
 	if m["use"] != nil && text("use") != "sig" {
 		return nil, errors.New("jwk: use is not sig")
 	}
-	if m["alg"] != nil && text("alg") != alg {
-		return nil, errors.New("jwk: alg is another than the proof's")
-	}
 	var curve elliptic.Curve
 	for _, c := range signatureCurves {
 		if c.Params().Name == text("crv") {
@@ -299,6 +332,9 @@ func parseJWK(data []byte, alg string) (*ecdsa.PublicKey, error) {
 	}
 	if curve == nil {
 		return nil, errors.New("jwk: crv is not supported")
+	}
+	if m["alg"] != nil && text("alg") != ProofAlgorithm(curve) {
+		return nil, errors.New("jwk: alg does not go with crv")
 	}
 	size := coordinateSize(curve)
 	point := []byte{4} // SEC 1, 2.3.3: uncompressed
@@ -318,11 +354,32 @@ func parseJWK(data []byte, alg string) (*ecdsa.PublicKey, error) {
 
 // leafKey takes the key from the first certificate of an x5c header (RFC 7515, 4.1.6).
 func leafKey(x5c []byte) (*ecdsa.PublicKey, error) {
-	var chain []string
-	if err := json.Unmarshal(x5c, &chain); err != nil || len(chain) == 0 || len(chain) > maxCertificates {
+	encoded, err := certificateList(x5c)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := parseCertificate(encoded[0])
+	if err != nil {
+		return nil, err
+	}
+	key, ok := leaf.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, errors.New("x5c: not an EC key")
+	}
+	return key, nil
+}
+
+// certificateList reads an x5c header: at least one certificate, in base64.
+func certificateList(x5c []byte) ([]string, error) {
+	var encoded []string
+	if err := json.Unmarshal(x5c, &encoded); err != nil || len(encoded) == 0 || len(encoded) > maxCertificates {
 		return nil, errors.New("x5c is not a list of certificates")
 	}
-	der, err := base64.StdEncoding.Strict().DecodeString(chain[0])
+	return encoded, nil
+}
+
+func parseCertificate(encoded string) (*x509.Certificate, error) {
+	der, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
 		return nil, errors.New("x5c: not base64")
 	}
@@ -330,11 +387,42 @@ func leafKey(x5c []byte) (*ecdsa.PublicKey, error) {
 	if err != nil {
 		return nil, errors.New("x5c: not a certificate")
 	}
-	key, ok := certificate.PublicKey.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, errors.New("x5c: not an EC key")
+	return certificate, nil
+}
+
+// jwt is a JWT whose signature nobody has verified.
+type jwt struct {
+	compact        string
+	header, claims map[string]json.RawMessage
+	payload        []byte
+}
+
+func splitJWT(compact string) (jwt, error) {
+	header, payload, err := splitCompact(compact)
+	if err != nil {
+		return jwt{}, err
 	}
-	return key, nil
+	token := jwt{compact: compact, payload: payload}
+	if token.header, err = members(header, maxProof); err != nil {
+		return jwt{}, fmt.Errorf("header: %w", err)
+	}
+	if token.claims, err = members(payload, maxProof); err != nil {
+		return jwt{}, fmt.Errorf("claims: %w", err)
+	}
+	return token, nil
+}
+
+// verify checks the signature.
+func (t jwt) verify(alg string, key *ecdsa.PublicKey) error {
+	signed, err := jose.ParseSignedCompact(t.compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+	if err != nil {
+		return errors.New("not a JWT")
+	}
+	payload, err := signed.Verify(key)
+	if err != nil || !bytes.Equal(payload, t.payload) {
+		return errors.New("the signature does not fit the key")
+	}
+	return nil
 }
 
 // splitCompact decodes header and payload of a JWS in compact form. It is stricter than base64 decoders are: line breaks
@@ -411,6 +499,8 @@ type ProofClaims struct {
 	Audience string // Credential Issuer Identifier
 	IssuedAt time.Time
 	Nonce    string // c_nonce; empty if the issuer has no nonce endpoint
+	// KeyAttestation goes into the header, empty = none.
+	KeyAttestation string
 }
 
 // ProofAlgorithm is the JOSE name of the algorithm a key on the curve signs with, empty for an unsupported curve.
@@ -430,9 +520,8 @@ func SignJWTProof(key *ecdsa.PrivateKey, claims ProofClaims) (string, error) {
 		return "", errors.New("sign key proof: unsupported curve")
 	}
 	options := (&jose.SignerOptions{EmbedJWK: true}).WithType(ProofTypHeader)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, options)
-	if err != nil {
-		return "", fmt.Errorf("sign key proof: %w", err)
+	if claims.KeyAttestation != "" {
+		options.WithHeader("key_attestation", claims.KeyAttestation)
 	}
 	payload, err := json.Marshal(struct {
 		Issuer   string `json:"iss,omitempty"`
@@ -443,13 +532,22 @@ func SignJWTProof(key *ecdsa.PrivateKey, claims ProofClaims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign key proof: %w", err)
 	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", fmt.Errorf("sign key proof: %w", err)
-	}
-	proof, err := signed.CompactSerialize()
+	proof, err := signCompact(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, options, payload)
 	if err != nil {
 		return "", fmt.Errorf("sign key proof: %w", err)
 	}
 	return proof, nil
+}
+
+// signCompact makes a JWS in compact form.
+func signCompact(key jose.SigningKey, options *jose.SignerOptions, payload []byte) (string, error) {
+	signer, err := jose.NewSigner(key, options)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
 }

@@ -357,14 +357,6 @@ func TestVerifyJWTProofsOfAKnownClient(t *testing.T) {
 	}
 }
 
-func TestVerifyJWTProofsPassesTheKeyAttestationOn(t *testing.T) {
-	key := newKey(t, elliptic.P256())
-	proof := sign(t, key, with(goodHeader(t, key), object{"key_attestation": "a.b.c"}), goodClaims())
-	verified, err := newVerifier().VerifyJWTProofs(t.Context(), []string{proof})
-	require.NoError(t, err)
-	require.Equal(t, "a.b.c", verified[0].KeyAttestation)
-}
-
 func TestVerifyJWTProofsCannotJudge(t *testing.T) {
 	key := newKey(t, elliptic.P256())
 	proofs := []string{sign(t, key, goodHeader(t, key), goodClaims())}

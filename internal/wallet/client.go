@@ -246,7 +246,12 @@ func (c *Client) Nonce(ctx context.Context, issuer *Issuer) (string, error) {
 
 // Proofs makes one key proof for each key.
 func (c *Client) Proofs(issuer *Issuer, keys []*ecdsa.PrivateKey, nonce string) ([]string, error) {
-	claims := oid4vci.ProofClaims{Audience: issuer.Metadata.CredentialIssuer, IssuedAt: c.now(), Nonce: nonce}
+	return c.AttestedProofs(issuer, keys, nonce, "")
+}
+
+// AttestedProofs is Proofs with a key attestation in each proof, none if it is empty.
+func (c *Client) AttestedProofs(issuer *Issuer, keys []*ecdsa.PrivateKey, nonce, attestation string) ([]string, error) {
+	claims := oid4vci.ProofClaims{Audience: issuer.Metadata.CredentialIssuer, IssuedAt: c.now(), Nonce: nonce, KeyAttestation: attestation}
 	proofs := make([]string, 0, len(keys))
 	for _, key := range keys {
 		proof, err := oid4vci.SignJWTProof(key, claims)

@@ -208,10 +208,8 @@ func (w *Wallet) checkConfiguration(c oid4vci.CredentialConfiguration) error {
 		return fmt.Errorf("choose configuration: %w: key binding", ErrUnsupported)
 	case !slices.Contains(proof.SigningAlgs, oid4vci.ProofAlgorithm(w.curve)):
 		return fmt.Errorf("choose configuration: %w: the issuer does not take the curve of the device keys", ErrUnsupported)
-	case proof.KeyAttestationsRequired != nil:
-		return fmt.Errorf("choose configuration: %w: key attestations", ErrUnsupported)
 	default:
-		return nil
+		return w.checkAttestations(proof)
 	}
 }
 
@@ -361,7 +359,11 @@ func (w *Wallet) request(
 		if err != nil {
 			return oid4vci.CredentialResponse{}, err
 		}
-		proofs, err := w.client.Proofs(issuer, keys, nonce)
+		attestation, err := w.attest(issuer.Metadata.CredentialConfigurations[p.ConfigurationID], keys, nonce)
+		if err != nil {
+			return oid4vci.CredentialResponse{}, err
+		}
+		proofs, err := w.client.AttestedProofs(issuer, keys, nonce, attestation)
 		if err != nil {
 			return oid4vci.CredentialResponse{}, err
 		}

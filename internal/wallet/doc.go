@@ -8,6 +8,7 @@
 // same device keys, so that the issuer answers with the same document.
 //
 // It is not a wallet for the public: device keys lie in files, without hardware protection or a user who confirms their
-// use. It does not do the authorization code flow, DPoP, attestations or encrypted messages, and says so (ErrUnsupported)
-// when an issuer demands them. Addresses are https, or http on loopback hosts.
+// use. Key attestations are made by an Attestor that states what it is told to. The wallet does not do the authorization
+// code flow, DPoP, wallet attestations or encrypted messages, and says so (ErrUnsupported) when an issuer demands them.
+// Addresses are https, or http on loopback hosts.
 package wallet

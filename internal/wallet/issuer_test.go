@@ -69,6 +69,7 @@ type testIssuer struct {
 	Request    func(*mdoc.Request)               // edits a document before it is signed
 	Response   func(*oid4vci.CredentialResponse) // edits a response before it is sent
 	Defer      bool                              // answer 202 first
+	Attestors  *x509.CertPool                    // whose key attestations are demanded; nil = none
 	Update     *bool                             // what answers to refresh tokens say of updates
 }
 
@@ -403,6 +404,7 @@ func (i *testIssuer) credential(w http.ResponseWriter, r *http.Request) {
 			delete(i.nonces, nonce)
 			return nil
 		},
+		AttestationRoots: i.Attestors,
 	}
 	proofs, err := verifier.VerifyJWTProofs(r.Context(), request.Proofs.JWT)
 	if err != nil {

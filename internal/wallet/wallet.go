@@ -14,13 +14,14 @@ import (
 
 // Wallet collects documents into a store and shows them. It may be used by many goroutines, each for another offer.
 type Wallet struct {
-	client *Client
-	store  *Store
-	curve  elliptic.Curve
-	roots  *x509.CertPool
-	retry  Retry
-	now    func() time.Time
-	wait   func(context.Context, time.Duration) error
+	client   *Client
+	store    *Store
+	curve    elliptic.Curve
+	roots    *x509.CertPool
+	attestor *Attestor
+	retry    Retry
+	now      func() time.Time
+	wait     func(context.Context, time.Duration) error
 }
 
 // Options are the settings of a Wallet. Store is needed.
@@ -33,7 +34,9 @@ type Options struct {
 	KeyCurve elliptic.Curve
 	// Roots are the IACA certificates trusted. With nil the signature of a document is checked, but not whose it is.
 	Roots *x509.CertPool
-	Retry Retry
+	// Attestor signs key attestations for issuers that demand them; with nil, their documents cannot be collected.
+	Attestor *Attestor
+	Retry    Retry
 	// Now is the clock, time.Now if nil.
 	Now func() time.Time
 	// Wait pauses between attempts until the duration has passed or the context ends; nil waits with a timer.
@@ -64,13 +67,18 @@ func New(o Options) (*Wallet, error) {
 	}
 	w := &Wallet{
 		client: NewClient(ClientOptions{HTTPClient: o.HTTPClient, UserAgent: o.UserAgent, Now: o.Now}),
-		store:  o.Store, curve: o.KeyCurve, roots: o.Roots, retry: o.Retry, now: o.Now, wait: o.Wait,
+		store:  o.Store, curve: o.KeyCurve, roots: o.Roots, attestor: o.Attestor, retry: o.Retry, now: o.Now, wait: o.Wait,
 	}
 	if w.curve == nil {
 		w.curve = elliptic.P256()
 	}
 	if oid4vci.ProofAlgorithm(w.curve) == "" {
 		return nil, fmt.Errorf("new wallet: curve of device keys: %w", ErrUnsupported)
+	}
+	if w.attestor != nil {
+		if err := w.attestor.check(); err != nil {
+			return nil, fmt.Errorf("new wallet: %w", err)
+		}
 	}
 	if w.retry.Attempts <= 0 {
 		w.retry.Attempts = defaultAttempts
