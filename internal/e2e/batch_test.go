@@ -13,6 +13,7 @@ import (
 
 	"github.com/mdocket/mdocket/internal/bench"
 	"github.com/mdocket/mdocket/internal/client"
+	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/example"
 	"github.com/mdocket/mdocket/internal/store"
 	"github.com/mdocket/mdocket/internal/testenv"
@@ -52,14 +53,18 @@ func TestBatchSurvivesTheWorker(t *testing.T) {
 	s := newSite(t, siteOptions{temporal: temporal, namespace: newNamespace(t, temporal), bare: true})
 	s.useSQLite(t)
 	s.start(t)
-	const documents, people = 4000, 250
-	office := openOffice(t, s.url, adminName, s.password, people)
-	free := example.Profiles()[0]
-	free.Name, free.Options.ValidateCancellation = "free", false
-	profile := create(t, office.a, "/v1/profiles", free)
+	const documents, requests = 4000, 1500
+	office := openOffice(t, s.url, adminName, s.password, 1)
 	db, err := store.Open(t.Context(), s.database)
 	require.NoError(t, err)
-	require.NoError(t, bench.SeedDocuments(t.Context(), db, profile, documents))
+	seed := func(name string, n int) (profile string) {
+		badge := example.Profiles()[1]
+		badge.Name, badge.Options.NotificationScheme = name, domain.NotifyNone
+		profile = create(t, office.a, "/v1/profiles", badge)
+		require.NoError(t, bench.SeedDocuments(t.Context(), db, profile, n))
+		return profile
+	}
+	profile, updated := seed("free", documents), seed("updated", requests)
 	require.NoError(t, db.Close())
 	raw, err := sql.Open("sqlite", s.database[len("sqlite:"):])
 	require.NoError(t, err)
@@ -77,20 +82,32 @@ func TestBatchSurvivesTheWorker(t *testing.T) {
 		require.Equal(t, documents, count(t, raw, query), what)
 	}
 
-	asked := s.killedOnTheWay(t, office, people, 1, map[string]any{"operation": "request", "profile_id": office.profiles["mdl"],
-		"people": office.people})
+	people := texts(t, raw, `SELECT DISTINCT person_id FROM documents WHERE state = 'canceled' ORDER BY person_id LIMIT $1`, requests)
+	asked := s.killedOnTheWay(t, office, requests, 1, map[string]any{"operation": "request", "profile_id": profile, "people": people})
 	for what, query := range map[string]string{
 		"requests":     `SELECT count(*) FROM requests WHERE state <> 'issued'`,
 		"one each":     `SELECT count(DISTINCT person_id) FROM requests WHERE state <> 'issued'`,
 		"audited":      `SELECT count(*) FROM audit_entries WHERE action = 'request.create'`,
 		"in the batch": `SELECT count(DISTINCT request_id) FROM batch_items WHERE request_id IN (SELECT id FROM requests)`,
 	} {
-		require.Equal(t, people, count(t, raw, query), what)
+		require.Equal(t, requests, count(t, raw, query), what)
 	}
-	until(t, patience, "every request has its workflow", func() (bool, error) {
+	renewed := s.killedOnTheWay(t, office, requests, 1, map[string]any{"operation": "update", "reason": "reprovision",
+		"document_filter": map[string]any{"profile_id": updated}})
+	for what, query := range map[string]string{
+		"updates":      `SELECT count(*) FROM requests WHERE replaces IS NOT NULL`,
+		"one each":     `SELECT count(DISTINCT replaces) FROM requests`,
+		"audited":      `SELECT count(*) FROM audit_entries WHERE action = 'request.update'`,
+		"in the batch": `SELECT count(DISTINCT i.request_id) FROM batch_items i JOIN requests r ON r.id = i.request_id WHERE r.replaces = i.subject_id`,
+	} {
+		require.Equal(t, requests, count(t, raw, query), what)
+	}
+	s.worker.kill(t) // while workflows are started
+	until(t, patience, "every request and update has its workflow", func() (bool, error) {
 		return count(t, raw, `SELECT count(*) FROM requests WHERE state = 'received'`) == 0, nil
 	})
-	for _, b := range []string{canceled, asked} {
+	require.Equal(t, 2*requests, count(t, raw, `SELECT count(*) FROM requests WHERE state = 'awaiting_collection'`))
+	for _, b := range []string{canceled, asked, renewed} {
 		require.Equal(t, 1, count(t, raw, `SELECT count(*) FROM audit_entries WHERE action = 'batch.end' AND subject = $1`, b))
 	}
 	require.Zero(t, s.api.deaths.Load())
@@ -105,14 +122,28 @@ func (s *site) killedOnTheWay(t *testing.T, office *office, total, times int, wi
 	require.Equal(t, total, b.Total)
 	look := func() error { return office.a.Do(t.Context(), http.MethodGet, "/v1/batches/"+b.ID, nil, &b) }
 	for range times {
-		deaths, before := s.worker.deaths.Load(), b.Completed
+		before := b.Completed
 		until(t, patience, "some more items are done", func() (bool, error) { return b.Completed > before, look() })
 		require.Equal(t, "running", b.State, "killed on the way")
-		s.worker.running().kill()
-		until(t, patience, "the worker was killed", func() (bool, error) { return s.worker.deaths.Load() > deaths, s.worker.gaveUp() })
+		s.worker.kill(t)
 		require.NoError(t, look())
 	}
 	until(t, patience, "the batch is completed", func() (bool, error) { return b.State == "completed", look() })
 	require.Equal(t, batch{ID: b.ID, State: "completed", Total: total, Completed: total}, b)
 	return b.ID
+}
+
+// texts gives the one column of a query.
+func texts(t *testing.T, db *sql.DB, query string, args ...any) (out []string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query, args...)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	for rows.Next() {
+		var text string
+		require.NoError(t, rows.Scan(&text))
+		out = append(out, text)
+	}
+	require.NoError(t, rows.Err())
+	return out
 }

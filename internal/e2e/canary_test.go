@@ -174,11 +174,11 @@ func TestCanary(t *testing.T) {
 	maps.Copy(s.canaries, s.said)
 	hay := map[string][]byte{
 		"refusals of the API":       s.refusals.Bytes(),
-		"metrics":                   []byte(fetch(t, site.url+"/metrics")),
+		"metrics":                   []byte(fetch(t, site.metricsURL+"/metrics")),
 		"metrics of the worker":     []byte(fetch(t, site.workURL+"/metrics")),
 		"messages as operators see": s.listing(t, "/v1/requests/"+requestID+"/messages"),
 	}
-	maps.Copy(hay, readHistories(t, site, engineServer.options.HostPort, 4))
+	maps.Copy(hay, readHistories(t, site, engineServer.options.HostPort, 5))
 	site.api.stop(t)
 	site.worker.stop(t)
 	engineServer.kill(t)
@@ -196,11 +196,12 @@ func TestCanary(t *testing.T) {
 		"log of api": `"route":"/oid4vci/token"`, "log of worker": "issuance-" + requestID, "log of Temporal": `"level":"DEBUG"`,
 		"database of Temporal": "issuance-" + requestID, "histories": "issuance-" + requestID,
 		"decrypted payloads": `"request_id":"` + requestID + `"`,
-		"workflows":          "mdocket-reconcile", "metrics": `route="/oid4vci/token"`, "metrics of the worker": `mdocket_documents_issued_total{doctype="org.iso.18013.5.1.mDL"} 1`, "messages as operators see": `"refused"`,
+		"workflows":          "mdocket-reconcile", "metrics": `route="/oid4vci/token"`, "metrics of the worker": `mdocket_documents_issued_total{doctype="org.iso.18013.5.1.mDL"} 2`, "messages as operators see": `"refused"`,
 		"refusals of the API": "application/problem+json",
 	} {
 		require.True(t, bytes.Contains(hay[name], []byte(part)), "%s does not hold %s", name, part)
 	}
+	require.Contains(t, string(hay["decrypted payloads"]), `"batch_id"`, "batches went through the engine")
 	for name, text := range hay {
 		require.Empty(t, s.canaries.found(text), "in %s", name)
 	}
@@ -422,9 +423,9 @@ func (s *canaryScenario) issued(t *testing.T) (requestID string) {
 	s.collect(t, access)
 	require.Equal(t, string(domain.RequestIssued), s.office.look(t, id).State)
 
-	document := "/v1/documents/" + s.office.look(t, id).DocumentID
 	notes := unsaid("notes")
 	s.said.text("notes", notes)
+	document := "/v1/documents/" + s.updated(t, s.office.look(t, id).DocumentID, access.RefreshToken, notes)
 	for _, act := range []string{"disable", "enable", "cancel"} {
 		body := map[string]string{"notes": notes}
 		if act != "enable" {
@@ -433,6 +434,50 @@ func (s *canaryScenario) issued(t *testing.T) (requestID string) {
 		require.NoError(t, s.office.a.Do(t.Context(), http.MethodPost, document+"/"+act, body, nil))
 	}
 	return id
+}
+
+// updated has a batch ask for a newer version of the document, which the wallet then collects, and others disable and enable that; it gives its id.
+func (s *canaryScenario) updated(t *testing.T, document, refreshToken, notes string) (newer string) {
+	t.Helper()
+	s.canaries.text("refresh token", refreshToken)
+	update := s.batched(t, document, map[string]any{"operation": "update", "reason": domain.ReasonReprovision, "notes": notes})
+	s.office.waitState(t, update, domain.RequestAwaitingApproval)
+	s.office.approve(t, update)
+	s.office.waitState(t, update, domain.RequestAwaitingCollection)
+	c := s.holder.wallet.Client()
+	issuer, err := c.Metadata(t.Context(), oid4vci.CredentialOffer{CredentialIssuer: s.site.url})
+	require.NoError(t, err)
+	token, err := c.Refresh(t.Context(), issuer, refreshToken)
+	require.NoError(t, err)
+	s.canaries.text("next access token", token.AccessToken)
+	s.canaries.text("next refresh token", token.RefreshToken)
+	s.collect(t, token)
+	require.Equal(t, string(domain.RequestIssued), s.office.look(t, update).State)
+	newer = s.office.look(t, update).DocumentID
+	s.batched(t, newer, map[string]any{"operation": "disable", "reason": domain.ReasonLost, "notes": notes})
+	s.batched(t, newer, map[string]any{"operation": "enable", "notes": notes})
+	return newer
+}
+
+// batched does something to a document by a batch, in which something unknown is as well: a batch of one would not take the way through the engine. It
+// gives the request of the item.
+func (s *canaryScenario) batched(t *testing.T, document string, wish map[string]any) (requestID string) {
+	t.Helper()
+	wish["documents"] = []string{document, "00000000-0000-7000-8000-000000000000"}
+	var b batch
+	require.NoError(t, s.office.a.Do(t.Context(), http.MethodPost, "/v1/batches", wish, &b, client.IdempotencyKey(rand.Text())))
+	until(t, patience, "the batch is completed", func() (bool, error) {
+		return b.State == "completed", s.office.a.Do(t.Context(), http.MethodGet, "/v1/batches/"+b.ID, nil, &b)
+	})
+	require.Equal(t, batch{ID: b.ID, State: "completed", Total: 2, Completed: 1, Failed: 1}, b)
+	var items struct {
+		Items []struct {
+			RequestID string `json:"request_id"`
+		}
+	}
+	require.NoError(t, s.office.a.Do(t.Context(), http.MethodGet, "/v1/batches/"+b.ID+"/items?state=completed", nil, &items))
+	s.listing(t, "/v1/batches/"+b.ID+"/items.csv")
+	return items.Items[0].RequestID
 }
 
 // keep makes canaries of a link and a code.
@@ -579,7 +624,8 @@ func readHistories(t testing.TB, s *site, address string, requests int) map[stri
 			listed[w.GetExecution().GetWorkflowId()] = true
 		}
 		const scheduler = "temporal-sys-scheduler:"
-		return issuances == requests && listed[scheduler+messages.ScheduleReconcile] && listed[scheduler+messages.ScheduleNotices], nil
+		return issuances == requests && listed[scheduler+messages.ScheduleReconcile] && listed[scheduler+messages.ScheduleNotices] &&
+			listed[scheduler+messages.ScheduleExpiry], nil
 	})
 	for _, w := range all {
 		add(&workflows, w)

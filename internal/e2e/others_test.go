@@ -45,20 +45,26 @@ func (r mdlResult) failures() []string {
 	return out
 }
 
+// runOthers runs a script of npm with the input as JSON and reads the JSON it gives.
+func runOthers(t testing.TB, script string, in, out any) {
+	t.Helper()
+	form, err := json.Marshal(in)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "node", script)
+	cmd.Dir = filepath.Join(root, "internal", "e2e", "npm")
+	cmd.Stdin = bytes.NewReader(form)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	printed, err := cmd.Output()
+	require.NoError(t, err, "run `make components` if the npm packages are missing\n%s", &stderr)
+	require.NoError(t, json.Unmarshal(printed, out))
+}
+
 // verifyByOthers has @auth0/mdl verify documents.
 func verifyByOthers(t testing.TB, roots string, documents ...mdlDocument) []mdlResult {
 	t.Helper()
-	in, err := json.Marshal(map[string]any{"roots": []string{roots}, "documents": documents})
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), "node", "verify.mjs")
-	cmd.Dir = filepath.Join(root, "internal", "e2e", "npm")
-	cmd.Stdin = bytes.NewReader(in)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	require.NoError(t, err, "run `make components` if the npm packages are missing\n%s", &stderr)
 	var results []mdlResult
-	require.NoError(t, json.Unmarshal(out, &results))
+	runOthers(t, "verify.mjs", map[string]any{"roots": []string{roots}, "documents": documents}, &results)
 	require.Len(t, results, len(documents))
 	return results
 }

@@ -185,7 +185,7 @@ func mustRun(t testing.TB, env []string, program string, args ...string) string 
 // supervisor keeps a program running as an init system does: whatever is killed is started again.
 type supervisor struct {
 	name    string
-	deaths  atomic.Int64 // by SIGKILL
+	deaths  atomic.Int64 // by SIGKILL, after which it was started again
 	mu      sync.Mutex
 	current *process
 	stopped chan struct{} // closed to say that it shall end
@@ -242,7 +242,6 @@ func (s *supervisor) watch(again func() (*process, error)) {
 			s.trouble = fmt.Errorf("%s ended by itself: %w", s.name, errors.Join(p.err, errors.New("not killed")))
 			return
 		}
-		s.deaths.Add(1)
 		next, err := again()
 		if err != nil {
 			s.trouble = err
@@ -251,6 +250,7 @@ func (s *supervisor) watch(again func() (*process, error)) {
 		s.mu.Lock()
 		s.current = next
 		s.mu.Unlock()
+		s.deaths.Add(1)
 	}
 }
 
@@ -263,6 +263,14 @@ func (s *supervisor) running() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current
+}
+
+// kill ends the program as a crash would and returns when it was started again.
+func (s *supervisor) kill(t testing.TB) {
+	t.Helper()
+	deaths := s.deaths.Load()
+	s.running().kill()
+	until(t, patience, s.name+" is started again", func() (bool, error) { return s.deaths.Load() > deaths, s.gaveUp() })
 }
 
 // stop ends the program for good; it may be called again.

@@ -35,23 +35,25 @@ const adminName = "chief"
 // site is an installation as in production: the API and a worker as processes of their own, on PostgreSQL, Redis and Temporal. E-mail
 // and SMS go to a mailbox inside the test.
 type site struct {
-	dir      string
-	program  string
-	database string // URL
-	config   string // file
-	env      []string
-	url      string // of the API
-	workURL  string // of the worker's health and metrics
-	postURL  string // of the mailbox
-	password string // of the administrator
-	mailbox  *mailbox.Mailbox
-	api      *supervisor
-	worker   *supervisor
+	dir        string
+	program    string
+	database   string // URL
+	config     string // file
+	env        []string
+	url        string // of the API
+	metricsURL string // of the API's metrics
+	workURL    string // of the worker's health and metrics
+	postURL    string // of the mailbox
+	password   string // of the administrator
+	mailbox    *mailbox.Mailbox
+	api        *supervisor
+	worker     *supervisor
 }
 
 // siteOptions are where a site differs from others.
 type siteOptions struct {
 	program   string   // default: mdocket as it is shipped
+	database  string   // URL; default: an empty one on the PostgreSQL of all tests
 	temporal  string   // address
 	namespace string   // default: default
 	logLevel  string   // default: info
@@ -63,17 +65,17 @@ type siteOptions struct {
 // newSite sets a site up: configuration, secret, schema, and the first administrator unless it is bare. Nothing runs yet.
 func newSite(t testing.TB, o siteOptions) *site {
 	t.Helper()
-	s := &site{dir: t.TempDir(), program: o.program, database: testenv.Postgres(t), password: rand.Text(), mailbox: newMailbox(t)}
+	s := &site{dir: t.TempDir(), program: o.program, database: o.database, password: rand.Text(), mailbox: newMailbox(t)}
 	if s.program == "" {
 		s.program = program(t)
 	}
+	if s.database == "" {
+		s.database = testenv.Postgres(t)
+	}
 	s.config = filepath.Join(s.dir, "mdocket.yaml")
 	s.env = cleanEnv(o.env...)
-	listen := freeAddress(t)
-	s.url = "http://" + listen
-	workListen := freeAddress(t)
-	s.workURL = "http://" + workListen
-	s.writeConfig(t, o, listen, workListen)
+	s.url, s.metricsURL, s.workURL = "http://"+freeAddress(t), "http://"+freeAddress(t), "http://"+freeAddress(t)
+	s.writeConfig(t, o)
 	if o.like != nil {
 		s.password = o.like.password
 		s.copy(t, o.like)
@@ -95,8 +97,9 @@ func (s *site) makeAdmin(t testing.TB) {
 }
 
 // writeConfig writes the configuration file; JSON is YAML too.
-func (s *site) writeConfig(t testing.TB, o siteOptions, listen, workListen string) {
+func (s *site) writeConfig(t testing.TB, o siteOptions) {
 	t.Helper()
+	address := func(url string) string { return strings.TrimPrefix(url, "http://") }
 	gateway := httptest.NewServer(s.mailbox.Handler())
 	t.Cleanup(gateway.Close)
 	s.postURL = gateway.URL
@@ -106,7 +109,8 @@ func (s *site) writeConfig(t testing.TB, o siteOptions, listen, workListen strin
 	require.NoError(t, err)
 	type section = map[string]any
 	text, err := json.MarshalIndent(section{
-		"listen": listen, "base_url": s.url, "server_name": "Utopia Road Office", "database": s.database, "redis": testenv.Redis(t),
+		"listen": address(s.url), "metrics_listen": address(s.metricsURL), "base_url": s.url,
+		"server_name": "Utopia Road Office", "database": s.database, "redis": testenv.Redis(t),
 		"secret_file": filepath.Join(s.dir, "secret.key"), "key_dir": filepath.Join(s.dir, "keys"), "region": "CH",
 		"temporal":    section{"address": o.temporal, "namespace": or(o.namespace, devserver.DefaultNamespace)},
 		"authority":   section{"country": "UT", "organization": "Utopia", "common_name": "Utopia IACA", "contact": "https://utopia.example"},
@@ -114,7 +118,7 @@ func (s *site) writeConfig(t testing.TB, o siteOptions, listen, workListen strin
 		"mail":        section{"host": host, "port": smtpPort, "tls": "none", "from": "no-reply@utopia.example", "helo": "localhost"},
 		"sms": section{"http": section{"method": http.MethodPost, "url": s.postURL + "/sms", "json_path": "status", "equals": "accepted",
 			"body": `{"to": {{json .To}}, "text": {{json .Text}}, "id": {{json .ID}}}`}},
-		"worker": section{"listen": workListen},
+		"worker": section{"listen": address(s.workURL)},
 		"log":    section{"format": "json", "level": or(o.logLevel, "info")},
 	}, "", "  ")
 	require.NoError(t, err)

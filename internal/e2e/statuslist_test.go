@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,17 +34,8 @@ type listRead struct {
 // readByOthers has @sd-jwt/jwt-status-list read the list that a document names, at the place it names.
 func readByOthers(t testing.TB, roots, jwt string, index uint64) listRead {
 	t.Helper()
-	in, err := json.Marshal(map[string]any{"root": roots, "lists": []any{map[string]any{"jwt": jwt, "indices": []uint64{index}}}})
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), "node", "statuslist.mjs")
-	cmd.Dir = filepath.Join(root, "internal", "e2e", "npm")
-	cmd.Stdin = bytes.NewReader(in)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	require.NoError(t, err, "run `make components` if the npm packages are missing\n%s", &stderr)
 	var lists []listRead
-	require.NoError(t, json.Unmarshal(out, &lists))
+	runOthers(t, "statuslist.mjs", map[string]any{"root": roots, "lists": []any{map[string]any{"jwt": jwt, "indices": []uint64{index}}}}, &lists)
 	require.Len(t, lists, 1)
 	return lists[0]
 }

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -21,22 +22,37 @@ func startContext() (context.Context, context.CancelFunc) {
 }
 
 // guardScript runs a program until its own standard input ends, which is when the test binary closes it or is gone. Then it sends the
-// program the signal $1, waits for its end and removes the folder $2.
+// program the signal $1, waits for its end and removes the folder $2. Until then the line "kill" ends the program as a crash would, and
+// "start" starts it again. A kill is answered when every process that the program had started is gone too: they all hold the pipe
+// "alive" open.
 const guardScript = `
 signal=$1 dir=$2
 shift 2
-"$@" </dev/null &
+mkfifo "$dir/alive"
+start() {
+	cat "$dir/alive" >&2 &
+	all=$!
+	(trap - HUP INT QUIT TERM; exec "$@" </dev/null >&2 3>"$dir/alive") &
+	program=$!
+}
 trap '' HUP INT QUIT TERM
-read -r _
-kill -"$signal" $!
-wait $!
+start "$@"
+while read -r order; do
+	case $order in
+	kill) kill -KILL "$program"; wait "$program" "$all"; program=; echo killed ;;
+	start) start "$@" ;;
+	esac
+done
+[ -z "$program" ] || kill -"$signal" "$program"
+wait
 rm -rf -- "$dir"
 `
 
 // child is a running component and the guard that ends it.
 type child struct {
 	guard    *exec.Cmd
-	lifeline *os.File
+	lifeline *os.File      // orders to the guard; when it is closed, all ends
+	answers  *bufio.Reader // of the guard
 	logFile  string
 }
 
@@ -64,18 +80,43 @@ func startChild(user *syscall.Credential, dir, stopSignal string, program string
 	guard := exec.Command("/bin/sh", guardArgs...)
 	guard.Dir = dir
 	guard.Env = childEnv()
-	guard.Stdin, guard.Stdout, guard.Stderr = input, log, log
+	guard.Stdin, guard.Stderr = input, log
+	answers, err := guard.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("make pipe from the guard: %w", err)
+	}
 	// A group of its own keeps a Ctrl-C in the terminal away from the component.
 	guard.SysProcAttr = &syscall.SysProcAttr{Credential: user, Setpgid: true}
 	if err := guard.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(program), err)
 	}
-	return &child{guard: guard, lifeline: lifeline, logFile: logFile}, nil
+	return &child{guard: guard, lifeline: lifeline, answers: bufio.NewReader(answers), logFile: logFile}, nil
 }
 
 // childEnv leaves the test's environment out, except what a program needs to be found and to put its temporary files.
 func childEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "LC_ALL=C"}
+}
+
+// kill ends the component as a crash would, keeps its folder, and returns when all of its processes are gone.
+func (c *child) kill() error {
+	if err := c.order("kill"); err != nil {
+		return err
+	}
+	if _, err := c.answers.ReadString('\n'); err != nil {
+		return fmt.Errorf("wait for the kill: %w%s", err, c.log())
+	}
+	return nil
+}
+
+// restart starts the component again after kill.
+func (c *child) restart() error { return c.order("start") }
+
+func (c *child) order(word string) error {
+	if _, err := c.lifeline.WriteString(word + "\n"); err != nil {
+		return fmt.Errorf("ask the guard to %s: %w", word, err)
+	}
+	return nil
 }
 
 // stop ends the component and returns when its folder is gone.

@@ -57,14 +57,23 @@ func Postgres(t testing.TB) string {
 
 var sharedCluster = sync.OnceValues(StartPostgres)
 
-// Cluster is a private PostgreSQL cluster that is reached over a Unix socket only. It keeps nothing safe: it does not wait for the disk.
+// Cluster is a private PostgreSQL cluster that is reached over a Unix socket only. It does not wait for the disk, so it keeps nothing safe
+// from the death of the machine.
 type Cluster struct {
 	child *child
 	url   string
 }
 
 // StartPostgres makes a cluster in a temporary folder and starts it. PostgreSQL refuses to run as root; then the user "postgres" runs it.
+// What is committed does not survive the death of the server either.
 func StartPostgres() (*Cluster, error) {
+	return startPostgres("synchronous_commit=off", "full_page_writes=off")
+}
+
+// StartLastingPostgres makes a cluster that keeps what is committed when it is killed.
+func StartLastingPostgres() (*Cluster, error) { return startPostgres() }
+
+func startPostgres(settings ...string) (*Cluster, error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return nil, err
@@ -77,7 +86,7 @@ func StartPostgres() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := startCluster(bin, owner, dir)
+	cluster, err := startCluster(bin, owner, dir, settings)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), os.RemoveAll(dir))
 	}
@@ -90,7 +99,22 @@ func (c *Cluster) URL() string { return c.url }
 // Stop ends the cluster and removes its data. A cluster that is never stopped ends with the process.
 func (c *Cluster) Stop() error { return c.child.stop() }
 
-func startCluster(bin string, owner *syscall.Credential, dir string) (*Cluster, error) {
+// Kill ends the server with SIGKILL and returns when the last of its processes is gone.
+func (c *Cluster) Kill() error { return c.child.kill() }
+
+// Start starts a killed server again, at the same address and with its data. It returns when it answers.
+func (c *Cluster) Start() error {
+	if err := c.child.restart(); err != nil {
+		return err
+	}
+	ctx, cancel := startContext()
+	defer cancel()
+	return c.child.waitReady(ctx, c.answers)
+}
+
+func (c *Cluster) answers(ctx context.Context) error { return execute(ctx, c.url, "SELECT 1") }
+
+func startCluster(bin string, owner *syscall.Credential, dir string, settings []string) (*Cluster, error) {
 	ctx, cancel := startContext()
 	defer cancel()
 	data := filepath.Join(dir, "data")
@@ -103,17 +127,19 @@ func startCluster(bin string, owner *syscall.Credential, dir string) (*Cluster, 
 		return nil, fmt.Errorf("make cluster: %w\n%s", err, output)
 	}
 	// SIGQUIT is PostgreSQL's immediate shutdown: no checkpoint, no waiting for clients.
-	child, err := startChild(owner, dir, "QUIT", filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
-		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-		"-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "max_connections=500")
+	args := []string{"-D", data, "-k", dir}
+	for _, s := range append([]string{"listen_addresses=", "fsync=off", "wal_level=minimal", "max_wal_senders=0", "max_connections=500"},
+		settings...) {
+		args = append(args, "-c", s)
+	}
+	child, err := startChild(owner, dir, "QUIT", filepath.Join(bin, "postgres"), args...)
 	if err != nil {
 		return nil, err
 	}
 	query := url.Values{"host": {dir}, "sslmode": {"disable"}}
 	address := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: query.Encode()}
 	cluster := &Cluster{child: child, url: address.String()}
-	ready := func(ctx context.Context) error { return execute(ctx, cluster.url, "SELECT 1") }
-	if err := child.waitReady(ctx, ready); err != nil {
+	if err := child.waitReady(ctx, cluster.answers); err != nil {
 		return nil, errors.Join(err, child.stop())
 	}
 	return cluster, nil

@@ -69,6 +69,38 @@ func TestPostgresStopRemovesItsData(t *testing.T) {
 	require.Empty(t, entries(t, os.TempDir()))
 }
 
+// A killed cluster comes back at its address with what was committed, and without what was not, again and again.
+func TestLastingPostgresIsKilledAndStartsAgain(t *testing.T) {
+	t.Setenv("TMPDIR", worldReadableDir(t))
+	cluster, err := testenv.StartLastingPostgres()
+	require.NoError(t, err)
+	db := open(t, cluster.URL())
+	_, err = db.ExecContext(t.Context(), "CREATE TABLE kept (n BIGINT PRIMARY KEY)")
+	require.NoError(t, err)
+	for n := range 3 {
+		_, err = db.ExecContext(t.Context(), "INSERT INTO kept VALUES ($1)", n)
+		require.NoError(t, err)
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		_, err = tx.ExecContext(t.Context(), "INSERT INTO kept VALUES (-1)")
+		require.NoError(t, err)
+
+		require.NoError(t, cluster.Kill())
+		require.Error(t, tx.Commit())
+		require.Error(t, db.PingContext(t.Context()))
+		require.NoError(t, cluster.Start())
+		var rows int
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM kept WHERE n >= 0").Scan(&rows))
+		require.Equal(t, n+1, rows)
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM kept").Scan(&rows))
+		require.Equal(t, n+1, rows)
+	}
+	require.NoError(t, db.Close())
+	require.NoError(t, cluster.Kill())
+	require.NoError(t, cluster.Stop())
+	require.Empty(t, entries(t, os.TempDir()))
+}
+
 func TestRedisDatabasesAreSeparate(t *testing.T) {
 	for range 2 {
 		options, err := redis.ParseURL(testenv.Redis(t))
