@@ -11,6 +11,7 @@ type BatchOperation string
 // The operations.
 const (
 	BatchRequest BatchOperation = "request" // a document of one profile for each person
+	BatchUpdate  BatchOperation = "update"  // a newer version of each document
 	BatchDisable BatchOperation = "disable"
 	BatchEnable  BatchOperation = "enable"
 	BatchCancel  BatchOperation = "cancel"
@@ -22,6 +23,7 @@ var batchOperations = map[BatchOperation]struct {
 	act        DocumentAct
 }{
 	BatchRequest: {permission: PermRequest},
+	BatchUpdate:  {permission: PermUpdate, act: DocumentUpdate},
 	BatchDisable: {permission: PermDisable, act: DocumentDisable},
 	BatchEnable:  {permission: PermDisable, act: DocumentEnable},
 	BatchCancel:  {permission: PermCancel, act: DocumentCancel},
@@ -29,7 +31,7 @@ var batchOperations = map[BatchOperation]struct {
 
 // BatchOperations lists the operations.
 func BatchOperations() []BatchOperation {
-	return []BatchOperation{BatchRequest, BatchDisable, BatchEnable, BatchCancel}
+	return []BatchOperation{BatchRequest, BatchUpdate, BatchDisable, BatchEnable, BatchCancel}
 }
 
 // Valid says whether o is one of the operations.
@@ -43,6 +45,9 @@ func (o BatchOperation) DocumentAct() (DocumentAct, bool) {
 	act := batchOperations[o].act
 	return act, act != ""
 }
+
+// MakesRequests says whether an item that is completed is a request, whose workflow is to be started.
+func (o BatchOperation) MakesRequests() bool { return o == BatchRequest || o == BatchUpdate }
 
 // BatchState is where a batch stands. Once received, it runs to its end: there is no way to stop it.
 type BatchState string
@@ -58,9 +63,9 @@ const (
 type Batch struct {
 	ID         string
 	Operation  BatchOperation
-	ProfileID  string       // of requests
+	ProfileID  string       // of requests; of updates, if all documents are to be of one
 	ExpiryDate Date         // of requests: last day of validity; empty = as the profile says
-	Reason     CancelReason // of changes of documents that need one
+	Reason     CancelReason // of changes of documents that need one; ReasonReprovision of updates
 	Notes      string
 	CreatedBy  string // account, with whose rights of the moment each item is carried out
 	Machine    bool   // it came in with an API key

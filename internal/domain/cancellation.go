@@ -1,9 +1,6 @@
 package domain
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // CancellationState is where the wish to cancel a document stands, where that needs approval (B2, F4).
 type CancellationState string
@@ -18,17 +15,6 @@ const (
 	CancellationExpired          CancellationState = "expired" // nobody decided in time, or the document ended first
 )
 
-// cancellationMoves is the whole state machine: from → to.
-var cancellationMoves = map[CancellationState][]CancellationState{
-	CancellationReceived: {CancellationAwaitingApproval, CancellationWithdrawn, CancellationExpired},
-	CancellationAwaitingApproval: {CancellationApproved, CancellationRejected, CancellationWithdrawn,
-		CancellationExpired},
-	CancellationApproved:  nil,
-	CancellationRejected:  nil,
-	CancellationWithdrawn: nil,
-	CancellationExpired:   nil,
-}
-
 // CancellationStates lists every state.
 func CancellationStates() []CancellationState {
 	return []CancellationState{CancellationReceived, CancellationAwaitingApproval, CancellationApproved, CancellationRejected,
@@ -37,11 +23,11 @@ func CancellationStates() []CancellationState {
 
 // Can says whether a cancellation may move from s to next.
 func (s CancellationState) Can(next CancellationState) bool {
-	return slices.Contains(cancellationMoves[s], next)
+	return cancellationLifecycle.can(s, next)
 }
 
 // Open says whether the cancellation still waits for something.
-func (s CancellationState) Open() bool { return len(cancellationMoves[s]) > 0 }
+func (s CancellationState) Open() bool { return !cancellationLifecycle.ends(s) }
 
 // Cancellation is one wish to cancel a document whose profile demands another operator's approval for that.
 type Cancellation struct {

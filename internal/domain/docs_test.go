@@ -18,7 +18,8 @@ func TestEveryOptionIsDescribed(t *testing.T) {
 	docs := string(file)
 	for prefix, options := range map[string]reflect.Type{
 		"": reflect.TypeFor[domain.ProfileOptions](), "mdm.": reflect.TypeFor[domain.MDMRule](),
-		"self_service.": reflect.TypeFor[domain.SelfServiceOptions](),
+		"self_service.": reflect.TypeFor[domain.SelfServiceOptions](), "renewal.": reflect.TypeFor[domain.RenewalOptions](),
+		"key_attestation.": reflect.TypeFor[domain.Resistances](),
 	} {
 		for i := range options.NumField() {
 			name, _, _ := strings.Cut(options.Field(i).Tag.Get("json"), ",")

@@ -18,22 +18,13 @@ const (
 	DocumentSuperseded DocumentState = "superseded"
 )
 
-var documentMoves = map[DocumentState][]DocumentState{
-	DocumentPrepared:   {DocumentActive, DocumentCanceled},
-	DocumentActive:     {DocumentDisabled, DocumentCanceled, DocumentExpired, DocumentSuperseded},
-	DocumentDisabled:   {DocumentActive, DocumentCanceled, DocumentExpired, DocumentSuperseded},
-	DocumentCanceled:   nil,
-	DocumentExpired:    nil,
-	DocumentSuperseded: nil,
-}
-
 // DocumentStates lists every state.
 func DocumentStates() []DocumentState {
 	return []DocumentState{DocumentPrepared, DocumentActive, DocumentDisabled, DocumentCanceled, DocumentExpired, DocumentSuperseded}
 }
 
 // Can says whether a document may move from s to next.
-func (s DocumentState) Can(next DocumentState) bool { return slices.Contains(documentMoves[s], next) }
+func (s DocumentState) Can(next DocumentState) bool { return documentLifecycle.can(s, next) }
 
 // Live says whether the document counts as one the person has.
 func (s DocumentState) Live() bool { return s == DocumentActive || s == DocumentDisabled }
@@ -123,21 +114,39 @@ func DocumentActs() []DocumentAct {
 	return []DocumentAct{DocumentDisable, DocumentEnable, DocumentCancel, DocumentRequestCancel, DocumentUpdate}
 }
 
+// documentActions are the acts as the audit names them.
+var documentActions = map[DocumentAct]string{DocumentDisable: "document.disable", DocumentEnable: "document.enable", DocumentCancel: "document.cancel",
+	DocumentRequestCancel: "cancellation.create", DocumentUpdate: "request.update"}
+
+// step gives the first step of the lifecycle with the act, which is the operator's; the others with the same action are cascades.
+func (a DocumentAct) step() (Step[DocumentState], bool) {
+	i := slices.IndexFunc(documentLifecycle, func(s Step[DocumentState]) bool { return s.Action == documentActions[a] })
+	if i < 0 {
+		return Step[DocumentState]{}, false
+	}
+	return documentLifecycle[i], true
+}
+
+// Permission is the one that an operator needs for the act.
+func (a DocumentAct) Permission() Permission {
+	s, ok := a.step()
+	if !ok {
+		return ""
+	}
+	return s.Needs[0]
+}
+
 // Target gives the state the act leads to from s, and whether it may. Asking for a cancellation or an update changes nothing by itself.
 func (a DocumentAct) Target(s DocumentState) (DocumentState, bool) {
-	switch a {
-	case DocumentDisable:
-		return DocumentDisabled, s == DocumentActive
-	case DocumentEnable:
-		return DocumentActive, s == DocumentDisabled
-	case DocumentCancel:
-		return DocumentCanceled, s.Live()
-	case DocumentRequestCancel:
-		return s, s.Live()
-	case DocumentUpdate:
-		return s, s == DocumentActive
+	step, ok := a.step()
+	if !ok {
+		return s, false
 	}
-	return s, false
+	to := step.To
+	if to == "" {
+		to = s
+	}
+	return to, slices.Contains(step.From, s)
 }
 
 // CancelReason says why a document was canceled (F4).

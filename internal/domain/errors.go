@@ -46,6 +46,7 @@ const (
 	CodeNonceInvalid         Code = "nonce_invalid"          // a c_nonce is unknown, too old or was used for other keys
 	CodeKeyReused            Code = "key_reused"             // a wallet key already belongs to another document
 	CodeKeyCount             Code = "key_count"              // more keys than the profile allows
+	CodeKeyNotAttested       Code = "key_not_attested"       // a wallet key comes without the attestation that is demanded
 	CodeRateLimited          Code = "rate_limited"           // too many calls from one place
 	CodeInternal             Code = "internal"               // our fault; the correlation id finds it in the log
 )
@@ -57,7 +58,7 @@ func Codes() []Code {
 		CodeRoleMissing, CodeExclusiveGroup, CodeRequestOpen, CodeDeviceRefused, CodeDeviceUnknown, CodeNotEmpty, CodeMissingData,
 		CodeMissingContact, CodeChannelOff, CodeImageInvalid, CodeUnknownFormat, CodeLifetimeBeyondSigner, CodeLifetimeOver,
 		CodeIdempotencyReused, CodeEngineUnavailable, CodeCodeWrong, CodeCodeLocked, CodeOfferInvalid, CodeOfferExpired,
-		CodeTokenInvalid, CodeNonceInvalid, CodeKeyReused, CodeKeyCount, CodeRateLimited, CodeInternal}
+		CodeTokenInvalid, CodeNonceInvalid, CodeKeyReused, CodeKeyCount, CodeKeyNotAttested, CodeRateLimited, CodeInternal}
 }
 
 // FieldError says what is wrong with one value. Problem never repeats the value.

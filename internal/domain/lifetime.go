@@ -8,6 +8,7 @@ type Lifetime struct {
 	SelfServiceDays int       // bound of documents that holders ask for themselves (B14); 0 = none
 	RequestedDate   Date      // last day asked for at request or approval; empty = none
 	PersonMax       Date      // last day the person may hold documents; empty = none
+	ParentEnd       time.Time // of the document that this one is derived from; zero = none
 	SignerLimit     time.Time // the latest end any document signer certificate can cover
 	DefaultLimit    time.Time // the latest end of a document for which nobody asked for a lifetime or date; zero = SignerLimit
 }
@@ -40,6 +41,9 @@ func (l Lifetime) validUntil(from time.Time) (time.Time, *Error) {
 		if d != "" && d.End().Before(until) {
 			until = d.End().Add(-time.Second)
 		}
+	}
+	if !l.ParentEnd.IsZero() && l.ParentEnd.Before(until) {
+		until = l.ParentEnd
 	}
 	if until.After(l.SignerLimit) {
 		if l.Days != 0 || (l.RequestedDate != "" && l.RequestedDate.End().After(l.SignerLimit)) {

@@ -73,6 +73,13 @@ func (p *Person) SameIdentity(q *Person) bool {
 	return err1 == nil && err2 == nil && bytes.Equal(a, b)
 }
 
+// SameRecord says that everything that is kept of the person is the same, but for approval, images and what tells versions apart.
+func (p *Person) SameRecord(q *Person) bool {
+	return p.SameIdentity(q) && p.ExternalID == q.ExternalID && p.LogonName == q.LogonName && p.Email == q.Email && p.Mobile == q.Mobile &&
+		p.GroupID == q.GroupID && p.Language == q.Language && p.Status == q.Status && p.MaxExpiry == q.MaxExpiry &&
+		p.ExternalMobileID == q.ExternalMobileID
+}
+
 // ImageKind says what an image of a person shows.
 type ImageKind string
 

@@ -127,6 +127,8 @@ type ProfileOptions struct {
 	ExclusiveGroup        string    `json:"exclusive_group,omitempty"`
 	BlockMultipleRequests bool      `json:"block_multiple_requests"`
 
+	DerivedFrom string `json:"derived_from,omitempty"` // id of the profile whose document the holder must have, and with which this one ends (A4, F4)
+
 	// What the person must have (B6).
 	EnforcePhoto        bool     `json:"enforce_photo"`
 	RequisiteData       []string `json:"requisite_data,omitempty"` // fields of the person, or attribute.NAME
@@ -136,6 +138,8 @@ type ProfileOptions struct {
 
 	MDM MDMRule `json:"mdm"` // what the holder's device must be to the mobile device management (B10)
 
+	KeyAttestation Resistances `json:"key_attestation"` // what the wallet's keys must be attested, at least (E3)
+
 	// Ids of the roles that may; empty = every role, and none is needed (B13).
 	CanReceive  []string `json:"can_receive,omitempty"`
 	CanRequest  []string `json:"can_request,omitempty"`
@@ -143,6 +147,8 @@ type ProfileOptions struct {
 	CanCollect  []string `json:"can_collect,omitempty"`
 
 	SelfService SelfServiceOptions `json:"self_service"`
+
+	Renewal RenewalOptions `json:"renewal"` // without anybody asking (F6)
 }
 
 // LogonCodeKind says which rule a logon code follows (B8).
@@ -259,7 +265,9 @@ func CheckProfile(name string, o ProfileOptions) Problems {
 	for _, p := range o.MDM.Check() {
 		ps.Add("mdm."+p.Field, "%s", p.Problem)
 	}
+	o.KeyAttestation.check(&ps, "key_attestation.")
 	o.SelfService.check(&ps)
+	o.checkRenewal(&ps)
 	return ps
 }
 

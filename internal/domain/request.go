@@ -1,9 +1,6 @@
 package domain
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // RequestState is where a request stands (C4).
 type RequestState string
@@ -21,19 +18,6 @@ const (
 	RequestLocked             RequestState = "locked" // too many wrong codes; an operator can send a new one
 )
 
-// requestMoves is the whole state machine: from → to.
-var requestMoves = map[RequestState][]RequestState{
-	RequestReceived:           {RequestAwaitingApproval, RequestAwaitingCollection, RequestCanceled, RequestExpired, RequestFailed},
-	RequestAwaitingApproval:   {RequestAwaitingCollection, RequestRejected, RequestCanceled, RequestExpired, RequestFailed},
-	RequestAwaitingCollection: {RequestIssued, RequestLocked, RequestCanceled, RequestExpired, RequestFailed},
-	RequestLocked:             {RequestAwaitingCollection, RequestCanceled, RequestExpired, RequestFailed},
-	RequestIssued:             nil,
-	RequestRejected:           nil,
-	RequestCanceled:           nil,
-	RequestExpired:            nil,
-	RequestFailed:             nil,
-}
-
 // RequestStates lists every state.
 func RequestStates() []RequestState {
 	return []RequestState{RequestReceived, RequestAwaitingApproval, RequestAwaitingCollection, RequestIssued, RequestRejected,
@@ -41,10 +25,10 @@ func RequestStates() []RequestState {
 }
 
 // Can says whether a request may move from s to next.
-func (s RequestState) Can(next RequestState) bool { return slices.Contains(requestMoves[s], next) }
+func (s RequestState) Can(next RequestState) bool { return requestLifecycle.can(s, next) }
 
 // Open says whether the request still waits for something.
-func (s RequestState) Open() bool { return len(requestMoves[s]) > 0 }
+func (s RequestState) Open() bool { return !requestLifecycle.ends(s) }
 
 // RequestChannel is the way a request came in (C1).
 type RequestChannel string
@@ -115,15 +99,8 @@ const (
 
 // AllowedIn says in which request states the act makes sense.
 func (k ActKind) AllowedIn(s RequestState) bool {
-	switch k {
-	case ActApprove, ActReject:
-		return s == RequestAwaitingApproval
-	case ActCancel:
-		return s.Open()
-	case ActResend:
-		return s == RequestAwaitingCollection || s == RequestLocked
-	case ActCollect:
-		return s == RequestAwaitingCollection
+	if k == ActCollect {
+		return s.Can(RequestIssued)
 	}
-	return false
+	return requestLifecycle.does("request."+string(k), s)
 }

@@ -96,7 +96,8 @@ func (e *Error) Findings() []FieldError {
 
 // Lifetime gives what limits the lifetime.
 func (f Facts) Lifetime() Lifetime {
-	l := Lifetime{Days: f.Profile.Options.LifetimeDays, RequestedDate: f.Expiry, PersonMax: f.Person.MaxExpiry, SignerLimit: f.SignerLimit,
+	parent, _ := f.Parent()
+	l := Lifetime{ParentEnd: parent.ValidUntil, Days: f.Profile.Options.LifetimeDays, RequestedDate: f.Expiry, PersonMax: f.Person.MaxExpiry, SignerLimit: f.SignerLimit,
 		DefaultLimit: f.DefaultLimit}
 	if f.Channel == RequestByHolder {
 		l.SelfServiceDays = DefaultLifetimeDays
@@ -189,6 +190,20 @@ func (f Facts) checkExclusive() *Error {
 	return nil
 }
 
+// Parent gives the document that one of the profile is derived from, if it is: of the active ones of that profile the one that ends last; none when the
+// person has none.
+func (f Facts) Parent() (parent Document, derived bool) {
+	if f.Profile.Options.DerivedFrom == "" {
+		return parent, false
+	}
+	for _, d := range f.Documents {
+		if d.ProfileID == f.Profile.Options.DerivedFrom && d.StateAt(f.Now) == DocumentActive && d.ValidUntil.After(parent.ValidUntil) {
+			parent = d
+		}
+	}
+	return parent, true
+}
+
 func (f Facts) checkOpen() *Error {
 	return Request{BlockGroup: f.Profile.BlockGroup(), Blocking: f.Profile.Options.BlockMultipleRequests}.Blocked(f.OpenRequests)
 }
@@ -269,7 +284,8 @@ func (f Facts) channels() []Channel {
 	return out
 }
 
-// checkData lists everything that is missing: mandatory data elements, the portrait and the profile's requisite data (B6).
+// checkData lists everything that is missing: mandatory data elements, the portrait, the profile's requisite data (B6), and the document that this one is
+// derived from.
 func (f Facts) checkData() *Error {
 	missing := slices.Clone(f.Misfits)
 	add := func(field, problem string) {
@@ -284,6 +300,9 @@ func (f Facts) checkData() *Error {
 		if !f.Person.has(field) {
 			add(field, "is required by the profile (requisite_data)")
 		}
+	}
+	if parent, derived := f.Parent(); derived && parent.ID == "" {
+		add("derived_from", "the person has no active document of the profile that this one is derived from")
 	}
 	if f.Stage != AtCollection && !f.Update && f.Profile.Options.hasLogonCode() && f.Person.LogonName == "" {
 		add("logon_name", "is needed to sign in with the profile's logon code")

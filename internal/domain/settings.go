@@ -26,6 +26,8 @@ type Settings struct {
 	ApprovalReminder Seconds `json:"approval_reminder"`
 	// CollectionDeadline is how long a request waits for the wallet before it expires.
 	CollectionDeadline Seconds `json:"collection_deadline"`
+	// ExpiryReminderDays is how many days before its last day of validity the holder of a document is reminded; empty = never.
+	ExpiryReminderDays []int `json:"expiry_reminder_days"`
 	// LogonCodeSimple and LogonCodeComplex are the rules of logon codes: mm-nn, then classes U L S N, then [excluded characters].
 	LogonCodeSimple  string `json:"logon_code_simple"`
 	LogonCodeComplex string `json:"logon_code_complex"`
@@ -44,6 +46,9 @@ type Settings struct {
 	// EmailEnabled and SMSEnabled are the global switches of the channels.
 	EmailEnabled bool `json:"email_enabled"`
 	SMSEnabled   bool `json:"sms_enabled"`
+	// BiometricVerification demands of the wallets of every profile an attestation that their keys are used only after their user was authenticated,
+	// with at least this resistance; empty = off.
+	BiometricVerification AttackPotential `json:"biometric_verification"`
 }
 
 // Seconds is a duration that JSON writes as a whole number of seconds.
@@ -79,6 +84,7 @@ func DefaultSettings() Settings {
 		ApprovalDeadline:             Seconds(720 * time.Hour),
 		ApprovalReminder:             Seconds(72 * time.Hour),
 		CollectionDeadline:           Seconds(720 * time.Hour),
+		ExpiryReminderDays:           []int{60, 30, 14, 7},
 		LogonCodeSimple:              DefaultLogonCodeSimple,
 		LogonCodeComplex:             DefaultLogonCodeComplex,
 		LogonCodeLifetime:            Seconds(720 * time.Hour),
@@ -88,8 +94,8 @@ func DefaultSettings() Settings {
 	}
 }
 
-// Check reports every value out of range and every bad combination. Whether the role exists, and whether http will do for addresses, is for
-// whoever knows the server.
+// Check reports every value out of range and every bad combination. Whether the role exists, whether http will do for addresses, and
+// whether any wallet can meet what is demanded, is for whoever knows the server.
 func (s Settings) Check() Problems {
 	var ps Problems
 	if _, err := ParseCodeComplexity(s.AuthenticationCodeComplexity); err != nil {
@@ -113,6 +119,7 @@ func (s Settings) Check() Problems {
 	if s.ApprovalReminder != 0 {
 		between("approval_reminder", s.ApprovalReminder, time.Second, year)
 	}
+	checkReminders(&ps, s.ExpiryReminderDays)
 	for _, rule := range []struct{ field, value string }{
 		{"logon_code_simple", s.LogonCodeSimple}, {"logon_code_complex", s.LogonCodeComplex},
 	} {
@@ -130,6 +137,9 @@ func (s Settings) Check() Problems {
 	checkBase(&ps, "qr_base_url", s.QRBaseURL)
 	if s.SMSEnabled && !s.EmailEnabled {
 		ps.Add("sms_enabled", "cannot be on while email_enabled is off: the link travels by e-mail")
+	}
+	if !s.BiometricVerification.Valid() {
+		ps.Add("biometric_verification", potentialTexts)
 	}
 	return ps
 }

@@ -15,7 +15,7 @@ import (
 // requestMoves is what C4 allows, written down a second time: a slip in the code's table shows as a difference.
 var requestMoves = map[domain.RequestState][]domain.RequestState{
 	"received":            {"awaiting_approval", "awaiting_collection", "canceled", "expired", "failed"},
-	"awaiting_approval":   {"awaiting_collection", "rejected", "canceled", "expired", "failed"},
+	"awaiting_approval":   {"awaiting_collection", "rejected", "canceled", "expired"},
 	"awaiting_collection": {"issued", "locked", "canceled", "expired", "failed"},
 	"locked":              {"awaiting_collection", "canceled", "expired", "failed"},
 	"issued":              nil, "rejected": nil, "canceled": nil, "expired": nil, "failed": nil,
@@ -25,7 +25,7 @@ var requestMoves = map[domain.RequestState][]domain.RequestState{
 var documentMoves = map[domain.DocumentState][]domain.DocumentState{
 	"prepared": {"active", "canceled"},
 	"active":   {"disabled", "canceled", "expired", "superseded"},
-	"disabled": {"active", "canceled", "expired", "superseded"},
+	"disabled": {"active", "canceled", "expired"},
 	"canceled": nil, "expired": nil, "superseded": nil,
 }
 
