@@ -18,6 +18,8 @@ type Batcher interface {
 	// RunBatch carries out those items of a page that are not done. Each is done once, however often the page is run, and an item that is
 	// refused is no error. progress is told how far all items are done; an error of progress stops the run there.
 	RunBatch(ctx context.Context, page messages.BatchPage, progress func(next int) error) error
+	// StartRequests starts the workflows of the requests that the items of a page became, as far as they have not begun. progress is as above.
+	StartRequests(ctx context.Context, page messages.BatchPage, progress func(next int) error) error
 	// EndBatch ends a batch whose items are all done.
 	EndBatch(ctx context.Context, id string) (messages.BatchResult, error)
 }
@@ -44,6 +46,16 @@ var errStopping = errors.New("the worker is being stopped")
 // RunBatch is Batcher.RunBatch; it runs on the queue of batches. Its heartbeats say which item is the oldest that is not done, and a
 // further try begins there.
 func (a *Batch) RunBatch(ctx context.Context, page messages.BatchPage) error {
+	return a.page(ctx, page, a.issuer.RunBatch)
+}
+
+// StartRequests is Batcher.StartRequests, on the same queue and with heartbeats like those of RunBatch.
+func (a *Batch) StartRequests(ctx context.Context, page messages.BatchPage) error {
+	return a.page(ctx, page, a.issuer.StartRequests)
+}
+
+func (a *Batch) page(ctx context.Context, page messages.BatchPage,
+	run func(ctx context.Context, page messages.BatchPage, progress func(next int) error) error) error {
 	if activity.HasHeartbeatDetails(ctx) {
 		var next int
 		if err := activity.GetHeartbeatDetails(ctx, &next); err == nil && next > page.From {
@@ -55,7 +67,7 @@ func (a *Batch) RunBatch(ctx context.Context, page messages.BatchPage) error {
 	defer keepTelling(ctx, func() []any { return []any{int(oldest.Load())} })()
 	stopping := activity.GetWorkerStopChannel(ctx)
 	return a.do(ctx, func() error {
-		return a.issuer.RunBatch(ctx, page, func(next int) error {
+		return run(ctx, page, func(next int) error {
 			oldest.Store(int64(next))
 			select {
 			case <-stopping:

@@ -33,7 +33,15 @@ func (b *batcher) BeginBatch(_ context.Context, id string) (messages.BatchSnapsh
 }
 
 func (b *batcher) RunBatch(_ context.Context, page messages.BatchPage, progress func(int) error) error {
-	b.asked = fmt.Sprintf("run %s from %d to %d", page.BatchID, page.From, page.To)
+	return b.page("run", page, progress)
+}
+
+func (b *batcher) StartRequests(_ context.Context, page messages.BatchPage, progress func(int) error) error {
+	return b.page("start", page, progress)
+}
+
+func (b *batcher) page(what string, page messages.BatchPage, progress func(int) error) error {
+	b.asked = fmt.Sprintf("%s %s from %d to %d", what, page.BatchID, page.From, page.To)
 	for _, next := range b.steps {
 		if err := progress(next); err != nil {
 			return err
@@ -71,9 +79,10 @@ func TestBatchActivities(t *testing.T) {
 			b := &batcher{err: c.err, steps: []int{5, 8}}
 			env, a, written := batchStage(b)
 			for asks, run := range map[string]func() (any, error){
-				"begin b1":           func() (any, error) { return env.ExecuteActivity(a.BeginBatch, "b1") },
-				"run b1 from 3 to 7": func() (any, error) { return env.ExecuteActivity(a.RunBatch, page) },
-				"end b1":             func() (any, error) { return env.ExecuteActivity(a.EndBatch, "b1") },
+				"begin b1":             func() (any, error) { return env.ExecuteActivity(a.BeginBatch, "b1") },
+				"run b1 from 3 to 7":   func() (any, error) { return env.ExecuteActivity(a.RunBatch, page) },
+				"start b1 from 3 to 7": func() (any, error) { return env.ExecuteActivity(a.StartRequests, page) },
+				"end b1":               func() (any, error) { return env.ExecuteActivity(a.EndBatch, "b1") },
 			} {
 				written.Reset()
 				_, err := run()

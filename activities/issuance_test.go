@@ -73,6 +73,11 @@ func (i *issuer) SendNotices(context.Context) (int, error) {
 	return 7, err
 }
 
+func (i *issuer) SweepDocuments(context.Context) (messages.ExpiryResult, error) {
+	_, err := i.answer("sweep documents")
+	return messages.ExpiryResult{Expired: 7, Reminded: 8, Renewed: 9}, err
+}
+
 // The fixed answer to everything about a cancellation.
 var ended = messages.CancellationSnapshot{State: domain.CancellationApproved}
 
@@ -98,6 +103,7 @@ type stage struct {
 	a       *activities.Issuance
 	c       *activities.Cancellation
 	n       *activities.Notices
+	e       *activities.Expiry
 	log     bytes.Buffer
 	started []string
 }
@@ -116,6 +122,8 @@ func newStage(i *issuer) *stage {
 	s.env.RegisterActivity(s.c)
 	s.n = activities.NewNotices(i, slog.New(slog.NewTextHandler(&s.log, nil)))
 	s.env.RegisterActivity(s.n)
+	s.e = activities.NewExpiry(i, slog.New(slog.NewTextHandler(&s.log, nil)))
+	s.env.RegisterActivity(s.e)
 	return s
 }
 
@@ -139,6 +147,7 @@ func (s *stage) each() []struct {
 		{s.a.RemindApprovers, []any{messages.ReminderInput{RequestID: "r1", N: 2}}, "remind r1 2"},
 		{s.a.Reconcile, nil, "reconcile"},
 		{s.n.SendNotices, nil, "send notices"},
+		{s.e.SweepDocuments, nil, "sweep documents"},
 		{s.c.BeginCancellation, []any{"c1"}, "begin cancellation c1"},
 		{s.c.ApplyCancellation, []any{messages.CancellationActRef{CancellationID: "c1", ActID: "a1"}}, "apply cancellation c1 a1"},
 		{s.c.ExpireCancellation, []any{"c1"}, "expire cancellation c1"},
@@ -159,6 +168,12 @@ func TestActivitiesAskTheIssuer(t *testing.T) {
 				var result messages.NoticesResult
 				require.NoError(t, value.Get(&result))
 				require.Equal(t, messages.NoticesResult{Sent: 7}, result)
+				return
+			}
+			if c.asks == "sweep documents" {
+				var result messages.ExpiryResult
+				require.NoError(t, value.Get(&result))
+				require.Equal(t, messages.ExpiryResult{Expired: 7, Reminded: 8, Renewed: 9}, result)
 				return
 			}
 			if c.asks == "reconcile" {

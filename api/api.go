@@ -1,5 +1,5 @@
 // Package api is everything mdocket serves over HTTP: the operators' API under /v1, the endpoints of wallets, the public pages, and what machines ask
-// of a server (health, metrics, the OpenAPI document). It holds the router and what every call goes through; the endpoints are in the
+// of a server (health, the OpenAPI document). It holds the router and what every call goes through; the endpoints are in the
 // folders below, one for each audience. It decides nothing: acts are in internal/issuer, callers are recognised in internal/access.
 package api
 
@@ -95,7 +95,6 @@ func (d Deps) router() (*gin.Engine, error) {
 func (d Deps) mountMachines(r gin.IRouter) {
 	get(r, "/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "alive"}) })
 	get(r, "/readyz", d.ready)
-	r.GET("/metrics", gin.WrapH(d.Metrics.Handler()))
 }
 
 func (d Deps) ready(c *gin.Context) {

@@ -53,6 +53,15 @@ func (s server) get(t *testing.T, path string, header ...string) *httptest.Respo
 	return s.do(t, http.MethodGet, path, nil, header...)
 }
 
+// measured gives the metrics.
+func (s server) measured(t *testing.T) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	s.Metrics.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	return w.Body.String()
+}
+
 func problemOf(t *testing.T, w *httptest.ResponseRecorder) problem.Problem {
 	t.Helper()
 	require.Equal(t, problem.MediaType, w.Header().Get("Content-Type"), w.Body.String())
@@ -110,7 +119,7 @@ func TestPanicIsAnInternalErrorWithoutInnerText(t *testing.T) {
 			require.NotContains(t, s.Logs.String(), "canary")
 			require.Contains(t, s.Logs.String(), "call panicked")
 			require.Contains(t, s.Logs.String(), p.CorrelationID)
-			require.Contains(t, s.get(t, "/metrics").Body.String(), `http_requests_total{method="GET",route="/readyz",status="500"} 1`)
+			require.Contains(t, s.measured(t), `http_requests_total{method="GET",route="/readyz",status="500"} 1`)
 		})
 	}
 	t.Run("abort stays abort", func(t *testing.T) {
@@ -145,7 +154,7 @@ func TestLogsAndMetricsKnowRoutesOnly(t *testing.T) {
 	s.get(t, "/v1/people/canary-id", "Authorization", "Bearer canary-bearer")
 	s.get(t, "/canary-path")
 	s.do(t, "CANARY", "/healthz", nil)
-	metrics := s.get(t, "/metrics").Body.String()
+	metrics := s.measured(t)
 	require.Contains(t, metrics, `route="/c/:token"`)
 	require.Contains(t, metrics, `route="/v1/people/:id"`)
 	require.Contains(t, metrics, `route="none"`)
@@ -215,7 +224,8 @@ func TestTrustedProxies(t *testing.T) {
 
 func TestEveryAudienceIsMounted(t *testing.T) {
 	s := newServer(t)
-	for _, path := range []string{"/.well-known/openid-credential-issuer", "/pki/iaca.pem", "/status-lists", "/v1/me", "/docs", "/metrics"} {
+	for _, path := range []string{"/.well-known/openid-credential-issuer", "/pki/iaca.pem", "/status-lists", "/v1/me", "/docs"} {
 		require.NotEqual(t, http.StatusNotFound, s.get(t, path).Code, path)
 	}
+	require.Equal(t, http.StatusNotFound, s.get(t, "/metrics").Code, "they have a listener of their own")
 }

@@ -56,7 +56,7 @@ func (d Deps) observe(c *gin.Context) {
 // logLevel keeps what monitoring asks for every few seconds out of the log.
 func logLevel(route string) slog.Level {
 	switch route {
-	case "/healthz", "/readyz", "/metrics":
+	case "/healthz", "/readyz":
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

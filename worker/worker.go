@@ -31,6 +31,7 @@ type Activities struct {
 	Cancellation *activities.Cancellation
 	Batch        *activities.Batch
 	Notices      *activities.Notices
+	Expiry       *activities.Expiry
 }
 
 // RegisterRequests binds the workflows and the activities of the requests queue.
@@ -40,10 +41,12 @@ func RegisterRequests(r Registry, a Activities) {
 	r.RegisterWorkflowWithOptions(workflows.Batch, workflow.RegisterOptions{Name: messages.WorkflowBatch})
 	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: messages.WorkflowReconcile})
 	r.RegisterWorkflowWithOptions(workflows.Notices, workflow.RegisterOptions{Name: messages.WorkflowNotices})
+	r.RegisterWorkflowWithOptions(workflows.Expiry, workflow.RegisterOptions{Name: messages.WorkflowExpiry})
 	r.RegisterActivity(a.Issuance)
 	r.RegisterActivity(a.Cancellation)
 	r.RegisterActivity(a.Batch)
 	r.RegisterActivity(a.Notices)
+	r.RegisterActivity(a.Expiry)
 }
 
 // RegisterSigning binds the activities of the signing queue.
@@ -54,6 +57,7 @@ func RegisterSigning(r sdk.ActivityRegistry, a Activities) {
 // RegisterBatches binds the activities of the queue of batches.
 func RegisterBatches(r sdk.ActivityRegistry, a Activities) {
 	r.RegisterActivityWithOptions(a.Batch.RunBatch, activity.RegisterOptions{Name: "RunBatch"})
+	r.RegisterActivityWithOptions(a.Batch.StartRequests, activity.RegisterOptions{Name: "StartRequests"})
 }
 
 // Options size the workers of one process. Zero values give the defaults.

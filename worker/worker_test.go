@@ -72,8 +72,16 @@ func (i *issuer) BeginBatch(context.Context, string) (messages.BatchSnapshot, er
 
 func (i *issuer) RunBatch(context.Context, messages.BatchPage, func(int) error) error { return nil }
 
+func (i *issuer) StartRequests(context.Context, messages.BatchPage, func(int) error) error {
+	return nil
+}
+
 func (i *issuer) EndBatch(context.Context, string) (messages.BatchResult, error) {
 	return messages.BatchResult{Total: 1, Completed: 1}, nil
+}
+
+func (i *issuer) SweepDocuments(context.Context) (messages.ExpiryResult, error) {
+	return messages.ExpiryResult{}, nil
 }
 
 func (i *issuer) Reconcile(context.Context, func(context.Context, string) error) (int, error) {
@@ -87,7 +95,7 @@ func start(t *testing.T, address string, i *issuer) (*engine.Engine, *worker.Wor
 	})
 	require.NoError(t, err)
 	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet),
-		Notices: activities.NewNotices(i, quiet), Batch: activities.NewBatch(i, quiet)}
+		Notices: activities.NewNotices(i, quiet), Expiry: activities.NewExpiry(i, quiet), Batch: activities.NewBatch(i, quiet)}
 	w := worker.New(e, acts, quiet, worker.Options{StopTimeout: 10 * time.Second})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

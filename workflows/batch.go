@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"context"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -21,10 +22,13 @@ const (
 	// pagesAtOnce is how many pages of one batch are worked on side by side. Items wait for each other at the end of the audit's chain, so
 	// more would only wait.
 	pagesAtOnce = 3
+	// startsAtOnce is how many pages have the workflows of their requests started side by side: those are the load, not the starting.
+	startsAtOnce = 1
 )
 
-// Batch carries out a batch page by page until every item is done. It knows numbers of items only; which they are, and which of them are
-// done, is in SQL. An unknown batch is the only failure: items that fail are results. Nothing stops a batch, so there are no updates.
+// Batch carries out a batch page by page until every item is done, and then starts the workflows of the requests that items became: what is
+// accepted comes first, and is quick. It knows numbers of items only; which they are, and which of them are done, is in SQL. An unknown batch
+// is the only failure: items that fail are results. Nothing stops a batch, so there are no updates.
 func Batch(ctx workflow.Context, in messages.BatchInput) (messages.BatchResult, error) {
 	w := &batch{id: in.BatchID, next: max(in.Next, 1)}
 	return w.run(ctx)
@@ -33,30 +37,36 @@ func Batch(ctx workflow.Context, in messages.BatchInput) (messages.BatchResult, 
 // batch is the state of one run.
 type batch struct {
 	id      string
-	next    int   // first item of the next page
+	next    int   // first item of the next page: to be done or, once the batch is completed, to be started
 	running int   // pages
 	failed  error // of a page
 }
 
-// run is the story: begin, hand out pages, and end.
+// run is the story: begin, hand out pages, end, and start what the batch made.
 func (w *batch) run(ctx workflow.Context) (messages.BatchResult, error) {
 	var snap messages.BatchSnapshot
 	if err := workflow.ExecuteLocalActivity(inSQL(ctx), batching.BeginBatch, w.id).Get(ctx, &snap); err != nil {
 		return messages.BatchResult{}, err
 	}
 	if snap.State != domain.BatchCompleted {
-		if err := w.pages(ctx, snap.Total); err != nil {
+		if err := w.pages(ctx, batching.RunBatch, snap.Total, pagesAtOnce); err != nil {
 			return messages.BatchResult{}, err
 		}
+		w.next = 1
 	}
 	var result messages.BatchResult
-	err := workflow.ExecuteLocalActivity(inSQL(ctx), batching.EndBatch, w.id).Get(ctx, &result)
-	return result, err
+	if err := workflow.ExecuteLocalActivity(inSQL(ctx), batching.EndBatch, w.id).Get(ctx, &result); err != nil || !snap.Requests {
+		return result, err
+	}
+	return result, w.pages(ctx, batching.StartRequests, snap.Total, startsAtOnce)
 }
+
+// pageActivity is what is done with a page.
+type pageActivity func(context.Context, messages.BatchPage) error
 
 // pages hands out pages, a few at a time, until all are done. When the history has become long, the pages that run are waited for, and
 // the next run goes on after them.
-func (w *batch) pages(ctx workflow.Context, total int) error {
+func (w *batch) pages(ctx workflow.Context, do pageActivity, total, atOnce int) error {
 	ctx = paging(ctx)
 	done := workflow.NewSelector(ctx)
 	for w.failed == nil && (w.next <= total || w.running > 0) {
@@ -64,11 +74,11 @@ func (w *batch) pages(ctx workflow.Context, total int) error {
 		if afresh && w.running == 0 {
 			return workflow.NewContinueAsNewError(ctx, messages.WorkflowBatch, messages.BatchInput{BatchID: w.id, Next: w.next})
 		}
-		for !afresh && w.running < pagesAtOnce && w.next <= total {
+		for !afresh && w.running < atOnce && w.next <= total {
 			page := messages.BatchPage{BatchID: w.id, From: w.next, To: min(w.next+pageSize-1, total)}
 			w.next = page.To + 1
 			w.running++
-			done.AddFuture(workflow.ExecuteActivity(ctx, batching.RunBatch, page), w.pageDone(ctx))
+			done.AddFuture(workflow.ExecuteActivity(ctx, do, page), w.pageDone(ctx))
 		}
 		done.Select(ctx)
 	}
@@ -84,7 +94,7 @@ func (w *batch) pageDone(ctx workflow.Context) func(workflow.Future) {
 	}
 }
 
-// paging gives the options of the activity that takes a page: it is tried again for ever, and a worker that died is noticed by its silence.
+// paging gives the options of the activities that take a page: each is tried again for ever, and a worker that died is noticed by its silence.
 func paging(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           messages.QueueBatches,

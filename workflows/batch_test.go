@@ -27,18 +27,19 @@ const batchID = "b1"
 type fakeBatcher struct {
 	mu      sync.Mutex
 	state   domain.BatchState
+	makes   bool           // requests, whose workflows are to be started
 	done    []int          // by item: how often
-	pages   []int          // first items, in the order in which they were begun
+	started []int          // by item: how often
 	running int            // pages now
-	most    int            // pages at once, at the most
+	most    map[string]int // by method: pages at once, at the most
 	failing map[string]int // by method: how often it still fails, half-way for a page
 	calls   map[string]int // by method
 	meeting chan struct{}  // pages wait here for each other, if it is not nil
 }
 
 func (f *fakeBatcher) begin(total int) {
-	f.state, f.done = domain.BatchReceived, make([]int, total+1)
-	f.failing, f.calls = map[string]int{}, map[string]int{}
+	f.state, f.done, f.started = domain.BatchReceived, make([]int, total+1), make([]int, total+1)
+	f.most, f.failing, f.calls = map[string]int{}, map[string]int{}, map[string]int{}
 }
 
 func (f *fakeBatcher) called(method string) int {
@@ -70,14 +71,22 @@ func (f *fakeBatcher) BeginBatch(context.Context, string) (messages.BatchSnapsho
 	if f.state == domain.BatchReceived {
 		f.state = domain.BatchRunning
 	}
-	return messages.BatchSnapshot{State: f.state, Total: len(f.done) - 1}, nil
+	return messages.BatchSnapshot{State: f.state, Total: len(f.done) - 1, Requests: f.makes}, nil
 }
 
 func (f *fakeBatcher) RunBatch(_ context.Context, page messages.BatchPage, progress func(int) error) error {
-	fails, err := f.enter("RunBatch")
-	f.pages = append(f.pages, page.From)
+	return f.page("RunBatch", page, progress, f.done)
+}
+
+func (f *fakeBatcher) StartRequests(_ context.Context, page messages.BatchPage, progress func(int) error) error {
+	return f.page("StartRequests", page, progress, f.started)
+}
+
+// page counts each item of a page once.
+func (f *fakeBatcher) page(method string, page messages.BatchPage, progress func(int) error, count []int) error {
+	fails, err := f.enter(method)
 	f.running++
-	f.most = max(f.most, f.running)
+	f.most[method] = max(f.most[method], f.running)
 	f.mu.Unlock()
 	if err != nil {
 		return err
@@ -92,8 +101,8 @@ func (f *fakeBatcher) RunBatch(_ context.Context, page messages.BatchPage, progr
 		if fails && n == (page.From+page.To)/2 {
 			return errDown
 		}
-		if f.done[n] == 0 {
-			f.done[n]++
+		if count[n] == 0 {
+			count[n]++
 		}
 	}
 	return progress(page.To + 1)
@@ -161,9 +170,31 @@ func TestBatchDoesEveryItem(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, messages.BatchResult{Total: c.total, Completed: c.total}, result)
 			require.Equal(t, c.pages, r.batcher.called("RunBatch"))
-			require.LessOrEqual(t, r.batcher.most, 3)
+			require.LessOrEqual(t, r.batcher.most["RunBatch"], 3)
 			require.Equal(t, domain.BatchCompleted, r.batcher.state)
+			require.Zero(t, r.batcher.called("StartRequests"), "there are none")
 		})
+	}
+}
+
+// The workflows of requests are started page by page, one after the other, when all items are done.
+func TestBatchStartsItsRequests(t *testing.T) {
+	r := newBatchRun(t, 1201)
+	r.batcher.makes = true
+	r.batcher.failing["StartRequests"] = 7 // the test environment tries an activity ten times
+	r.env.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
+		if info.ActivityType.Name == "StartRequests" {
+			r.batcher.mu.Lock()
+			defer r.batcher.mu.Unlock()
+			require.Equal(t, domain.BatchCompleted, r.batcher.state)
+		}
+	})
+	result, err := r.run(messages.BatchInput{BatchID: batchID})
+	require.NoError(t, err)
+	require.Equal(t, messages.BatchResult{Total: 1201, Completed: 1201}, result)
+	require.Equal(t, 1, r.batcher.most["StartRequests"])
+	for n, times := range r.batcher.started[1:] {
+		require.Equal(t, 1, times, n)
 	}
 }
 
@@ -193,6 +224,15 @@ func TestEndedBatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 700, result.Total)
 	require.Zero(t, r.batcher.called("RunBatch"))
+
+	r = newBatchRun(t, 1700)
+	r.batcher.state, r.batcher.makes = domain.BatchCompleted, true
+	_, err = r.run(messages.BatchInput{BatchID: batchID, Next: 501})
+	require.NoError(t, err)
+	require.Zero(t, r.batcher.called("RunBatch"))
+	require.Equal(t, 3, r.batcher.called("StartRequests"), "a run that goes on begins with the page after the last one that was started")
+	require.Zero(t, r.batcher.started[500])
+	require.Equal(t, 1, r.batcher.started[501])
 }
 
 func TestUnknownBatch(t *testing.T) {
@@ -247,6 +287,19 @@ func TestBatchContinuesAsNew(t *testing.T) {
 	r.env.SetContinueAsNewSuggested(true)
 	_, err = r.run(messages.BatchInput{BatchID: batchID, Next: 5001})
 	require.NoError(t, err, "nothing is left to go on with")
+
+	r = newBatchRun(t, 5000)
+	r.batcher.makes = true
+	r.env.SetOnActivityCompletedListener(func(info *activity.Info, _ converter.EncodedValue, _ error) {
+		if info.ActivityType.Name == "StartRequests" {
+			r.env.SetContinueAsNewSuggested(true)
+		}
+	})
+	_, err = r.run(messages.BatchInput{BatchID: batchID})
+	require.ErrorAs(t, err, &afresh)
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(afresh.Input, &next))
+	require.Equal(t, 501, next.Next)
+	require.Equal(t, domain.BatchCompleted, r.batcher.state, "so that the next run knows what it goes on with")
 }
 
 func TestCanceledBatchWorkflow(t *testing.T) {
@@ -262,9 +315,11 @@ var batchWays = []struct {
 	name  string
 	total int
 	fails int // tries of pages
+	makes bool
 	ended bool
 }{
 	{name: "batch-pages", total: 2600},
+	{name: "batch-requests", total: 2600, makes: true},
 	{name: "batch-retry", total: 700, fails: 2},
 	{name: "batch-ended", total: 700, ended: true},
 }
@@ -284,7 +339,7 @@ func TestBatchWaysOnServer(t *testing.T) {
 			issuer := newFakeIssuer(time.Now)
 			batcher := &issuer.batches
 			batcher.begin(p.total)
-			batcher.failing["RunBatch"] = p.fails
+			batcher.failing["RunBatch"], batcher.makes = p.fails, p.makes
 			if p.ended {
 				batcher.state = domain.BatchCompleted
 			}
@@ -300,13 +355,14 @@ func TestBatchWaysOnServer(t *testing.T) {
 			require.Equal(t, p.total, result.Total)
 			for n, times := range batcher.done[1:] {
 				require.Equal(t, !p.ended, times == 1, n)
+				require.Equal(t, p.makes, batcher.started[n+1] == 1, n)
 			}
 
 			history := download(t, c, id, run.GetRunID())
 			require.NoError(t, replay(history))
 			events := len(history.GetEvents())
 			t.Logf("%d events", events)
-			if p.name == "batch-pages" {
+			if p.total == 2600 {
 				pages := batcher.called("RunBatch")
 				require.Equal(t, 6, pages)
 				require.Less(t, (events/pages+1)*100_000/500, maxEventsOfBatch)

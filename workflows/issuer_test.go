@@ -19,7 +19,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func bind(issuer *fakeIssuer, start func(context.Context, string) error) worker.Activities {
 	return worker.Activities{Issuance: activities.NewIssuance(issuer, start, quiet),
 		Cancellation: activities.NewCancellation(&issuer.cancellations, quiet), Notices: activities.NewNotices(issuer, quiet),
-		Batch: activities.NewBatch(&issuer.batches, quiet)}
+		Expiry: activities.NewExpiry(issuer, quiet), Batch: activities.NewBatch(&issuer.batches, quiet)}
 }
 
 // errDown stands for a database or a mail server that does not answer.
@@ -220,6 +220,18 @@ func (f *fakeIssuer) SendNotices(context.Context) (int, error) {
 	defer f.mu.Unlock()
 	f.calls["SendNotices"]++
 	return f.calls["SendNotices"], nil
+}
+
+func (f *fakeIssuer) SweepDocuments(context.Context) (messages.ExpiryResult, error) {
+	f.entered("SweepDocuments")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls["SweepDocuments"]++
+	if n := f.failing["SweepDocuments"]; n != 0 {
+		f.failing["SweepDocuments"] = max(n-1, -1)
+		return messages.ExpiryResult{}, errDown
+	}
+	return messages.ExpiryResult{Expired: 1, Reminded: 2, Renewed: 3}, nil
 }
 
 func (f *fakeIssuer) Reconcile(ctx context.Context, start func(context.Context, string) error) (int, error) {

@@ -53,10 +53,29 @@ type auditPage struct {
 	Next  int64        `json:"next,omitempty" doc:"Give it as after for the next page; absent on the last page"`
 }
 
+func auditPageOf(all []domain.AuditEntry, limit int) auditPage {
+	out := auditPage{Items: rest.ListOf(all, auditDTO)}
+	if len(all) == limit {
+		out.Next = all[len(all)-1].Seq
+	}
+	return out
+}
+
+// AuditPaging asks for one keyset page of entries, oldest first.
+type AuditPaging struct {
+	After int64 `query:"after" minimum:"0" doc:"Number of the entry after which the page begins"`
+	Limit int   `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+// happenedInput asks for what happened to one thing.
+type happenedInput struct {
+	rest.ByID
+	AuditPaging
+}
+
 type auditInput struct {
 	AsCSV
-	After      int64     `query:"after" minimum:"0" doc:"Number of the entry after which the page begins"`
-	Limit      int       `query:"limit" minimum:"1" maximum:"500" default:"50"`
+	AuditPaging
 	Actor      string    `query:"actor" maxLength:"64" doc:"Account, or system or wallet"`
 	Action     string    `query:"action" maxLength:"64"`
 	Subject    string    `query:"subject" maxLength:"64" doc:"Id of the thing acted on"`
@@ -104,11 +123,7 @@ func (o *operator) listAudit(ctx context.Context, caller domain.Caller, in *audi
 	if err != nil {
 		return nil, err
 	}
-	out := auditPage{Items: rest.ListOf(all, auditDTO)}
-	if len(all) == in.Limit {
-		out.Next = all[len(all)-1].Seq
-	}
-	return answerJSON(out)
+	return answerJSON(auditPageOf(all, in.Limit))
 }
 
 var auditColumns = []string{"seq", "at", "actor", "action", "subject", "person_id", "request_id", "document_id", "channel", "reason", "notes",

@@ -46,14 +46,14 @@ type DocumentSearch struct {
 }
 
 type newBatch struct {
-	Operation      domain.BatchOperation `json:"operation" enum:"request,disable,enable,cancel"`
+	Operation      domain.BatchOperation `json:"operation" enum:"request,update,disable,enable,cancel"`
 	People         []string              `json:"people,omitempty" maxItems:"10000" doc:"Ids, for request"`
 	PersonFilter   *PersonSearch         `json:"person_filter,omitempty" doc:"Instead of ids; an empty one finds everybody"`
-	Documents      []string              `json:"documents,omitempty" maxItems:"10000" doc:"Ids, for disable, enable and cancel"`
+	Documents      []string              `json:"documents,omitempty" maxItems:"10000" doc:"Ids, for all other operations"`
 	DocumentFilter *DocumentSearch       `json:"document_filter,omitempty" doc:"Instead of ids; an empty one finds every document"`
-	ProfileID      string                `json:"profile_id,omitempty" maxLength:"64" doc:"Of the documents to be requested"`
+	ProfileID      string                `json:"profile_id,omitempty" maxLength:"64" doc:"Of the documents to be requested, and needed then; of those to be updated, where all are to be of one"`
 	ExpiryDate     domain.Date           `json:"expiry_date,omitempty" maxLength:"10" doc:"Last day of validity of the documents to be requested, as YYYY-MM-DD"`
-	Reason         domain.CancelReason   `json:"reason,omitempty" enum:"lost,stolen,damaged,compromised,withdrawn,left,other" doc:"Needed to disable and to cancel"`
+	Reason         domain.CancelReason   `json:"reason,omitempty" enum:"lost,stolen,damaged,compromised,withdrawn,left,other,reprovision" doc:"Needed to disable, to cancel and, as reprovision, to update"`
 	Notes          string                `json:"notes,omitempty" maxLength:"2000"`
 }
 
@@ -86,7 +86,7 @@ type refusedItems struct {
 }
 
 type batchPreview struct {
-	Operation   domain.BatchOperation `json:"operation" enum:"request,disable,enable,cancel"`
+	Operation   domain.BatchOperation `json:"operation" enum:"request,update,disable,enable,cancel"`
 	ProfileID   string                `json:"profile_id,omitempty"`
 	ProfileName string                `json:"profile_name,omitempty"`
 	Total       int                   `json:"total" doc:"Items that the batch would have"`
@@ -114,10 +114,10 @@ func progressDTO(b domain.Batch) BatchProgress {
 
 type batch struct {
 	ID         string                `json:"id"`
-	Operation  domain.BatchOperation `json:"operation" enum:"request,disable,enable,cancel"`
+	Operation  domain.BatchOperation `json:"operation" enum:"request,update,disable,enable,cancel"`
 	ProfileID  string                `json:"profile_id,omitempty"`
 	ExpiryDate domain.Date           `json:"expiry_date,omitempty"`
-	Reason     domain.CancelReason   `json:"reason,omitempty" enum:"lost,stolen,damaged,compromised,withdrawn,left,other"`
+	Reason     domain.CancelReason   `json:"reason,omitempty" enum:"lost,stolen,damaged,compromised,withdrawn,left,other,reprovision"`
 	Notes      string                `json:"notes,omitempty"`
 	CreatedBy  string                `json:"created_by" doc:"Account, with whose rights of the moment each item is carried out"`
 	CreatedAt  time.Time             `json:"created_at"`
@@ -139,8 +139,8 @@ type batchItem struct {
 	N          int                   `json:"n" doc:"Place in the batch, from 1"`
 	SubjectID  string                `json:"subject_id" doc:"The person or document as selected"`
 	PersonID   string                `json:"person_id,omitempty" doc:"The owner; absent when nothing of that id was found"`
-	RequestID  string                `json:"request_id,omitempty"`
-	DocumentID string                `json:"document_id,omitempty"`
+	RequestID  string                `json:"request_id,omitempty" doc:"The request or update that was made; of all other operations, that of the document"`
+	DocumentID string                `json:"document_id,omitempty" doc:"The document as selected; of a request, the one that was collected"`
 	Serial     string                `json:"serial,omitempty"`
 	Platform   domain.Platform       `json:"platform,omitempty" enum:"android,ios,other" doc:"Of the device"`
 	State      domain.BatchItemState `json:"state" enum:"pending,in_progress,completed,failed"`
@@ -157,7 +157,7 @@ func batchItemDTO(it domain.BatchItem) batchItem {
 
 type listBatchesInput struct {
 	rest.Paging
-	Operation domain.BatchOperation `query:"operation" enum:"request,disable,enable,cancel"`
+	Operation domain.BatchOperation `query:"operation" enum:"request,update,disable,enable,cancel"`
 	State     domain.BatchState     `query:"state" enum:"received,running,completed"`
 	CreatedBy string                `query:"created_by" maxLength:"64" doc:"Account"`
 }
@@ -180,7 +180,7 @@ type batchItemPage struct {
 }
 
 func (o *operator) batches() {
-	makes := []domain.Permission{domain.PermRequest, domain.PermDisable, domain.PermCancel}
+	makes := []domain.Permission{domain.PermRequest, domain.PermUpdate, domain.PermDisable, domain.PermCancel}
 	reads := append([]domain.Permission{domain.PermReports}, makes...)
 	add(o, rest.Operation{ID: "preview-batch", Method: http.MethodPost, Path: "/v1/batches/preview", Tag: tagBatches, Needs: makes,
 		Summary: "Preview a batch",
@@ -193,7 +193,7 @@ func (o *operator) batches() {
 		Summary: "Create and start a batch",
 		Description: "Carries one operation out on many people or documents: up to 10,000 that are named, or up to 1,000,000 that a filter finds at " +
 			"this moment. Each item is held to the rules of the single operation, with the rights that the caller has when its turn comes, and fails " +
-			"by itself. Once created a batch runs to its end and cannot be canceled. A batch of one item is the single operation: it is completed " +
+			"by itself. Once created a batch runs to its end and cannot be canceled. Requests and updates take their course when all items are done. A batch of one item is the single operation: it is completed " +
 			"when the answer comes, and the answer has the item. Where nothing of what is selected exists within the caller's scope, the answer is 404.",
 		Problems: []domain.Code{domain.CodeNotFound, domain.CodeIdempotencyReused}}, o.createBatch)
 	add(o, rest.Operation{ID: "list-batches", Method: http.MethodGet, Path: "/v1/batches", Tag: tagBatches, Needs: reads,

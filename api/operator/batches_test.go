@@ -119,6 +119,45 @@ func testBatchByFilter(t *testing.T, s *server) {
 		refused(t, domain.CodeNotFound)
 }
 
+func TestBatchOfUpdates(t *testing.T) { onBoth(t, testBatchOfUpdates) }
+
+func testBatchOfUpdates(t *testing.T, s *server) {
+	docs := s.issueMany(t, 3)
+	first, err := s.Store.Document(t.Context(), docs[0])
+	require.NoError(t, err)
+	other := s.Issue(t, first.PersonID, s.Profile(t, "other").ID).ID
+	wish := map[string]any{"operation": "update", "documents": append(docs, other), "profile_id": first.ProfileID, "reason": "reprovision"}
+	preview := s.post(t, "/v1/batches/preview", wish).object(t, http.StatusOK)
+	require.Equal(t, map[string]any{"operation": "update", "profile_id": first.ProfileID, "profile_name": "many", "total": 4.0, "checked": 4.0,
+		"refused": []any{map[string]any{"code": "invalid", "count": 1.0}}}, preview)
+	b := s.post(t, "/v1/batches", wish).object(t, http.StatusCreated)
+	require.Equal(t, []any{"update", first.ProfileID, "reprovision", "completed", 3.0, 1.0},
+		[]any{b["operation"], b["profile_id"], b["reason"], b["state"], b["completed"], b["failed"]})
+	require.Equal(t, []map[string]any{b}, s.get(t, "/v1/batches?operation=update").items(t))
+	items := "/v1/batches/" + text(t, b, "id") + "/items"
+	failed := s.get(t, items+"?state=failed").items(t)
+	require.Len(t, failed, 1)
+	single := s.post(t, "/v1/documents/"+other+"/update", map[string]any{"reason": "reprovision", "profile_id": first.ProfileID}).
+		refused(t, domain.CodeInvalid)
+	require.Equal(t, []any{other, "invalid"}, []any{failed[0]["subject_id"], failed[0]["code"]})
+	require.Contains(t, failed[0]["message"], single.Errors[0].Problem, "what the single operation says")
+	require.NotContains(t, failed[0], "request_id")
+	for _, it := range s.get(t, items+"?state=completed").items(t) {
+		r := s.get(t, "/v1/requests/"+text(t, it, "request_id")).object(t, http.StatusOK)
+		require.Equal(t, []any{"update", it["document_id"], it["person_id"]}, []any{r["kind"], r["replaces"], r["person_id"]})
+		require.Equal(t, it["subject_id"], it["document_id"])
+	}
+	rows, err := csv.NewReader(strings.NewReader(string(s.get(t, items+".csv").body))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 5)
+
+	b = s.post(t, "/v1/batches", map[string]any{"operation": "update", "documents": docs[:1], "reason": "reprovision"}).
+		object(t, http.StatusCreated)
+	item, ok := b["item"].(map[string]any)
+	require.True(t, ok)
+	require.Equal(t, []any{"failed", "conflict", first.Serial}, []any{item["state"], item["code"], item["serial"]})
+}
+
 func TestBatchRefusals(t *testing.T) {
 	s := newServer(t)
 	profile := s.Profile(t, "licence").ID
@@ -127,14 +166,17 @@ func TestBatchRefusals(t *testing.T) {
 		field string
 	}{
 		"no operation":    {map[string]any{"documents": []string{nobody}}, "operation"},
-		"other operation": {map[string]any{"operation": "update", "documents": []string{nobody}}, "operation"},
+		"other operation": {map[string]any{"operation": "erase", "documents": []string{nobody}}, "operation"},
 		"no selection":    {map[string]any{"operation": "enable"}, "operation"},
 		"wrong selection": {map[string]any{"operation": "enable", "person_filter": map[string]any{}}, "person_filter"},
 		"no such group":   {map[string]any{"operation": "enable", "document_filter": map[string]any{"group": "X"}}, "document_filter.group"},
 		"not a day": {map[string]any{"operation": "request", "profile_id": profile, "person_filter": map[string]any{"birth_date": "soon"}},
 			"person_filter.birth_date"},
-		"no reason": {map[string]any{"operation": "cancel", "documents": []string{nobody}}, "reason"},
-		"too many":  {map[string]any{"operation": "enable", "documents": make([]string, 10_001)}, "documents"},
+		"no reason":              {map[string]any{"operation": "cancel", "documents": []string{nobody}}, "reason"},
+		"no reason to update":    {map[string]any{"operation": "update", "documents": []string{nobody}}, "reason"},
+		"reason not reprovision": {map[string]any{"operation": "update", "documents": []string{nobody}, "reason": "lost"}, "reason"},
+		"reprovision to cancel":  {map[string]any{"operation": "cancel", "documents": []string{nobody}, "reason": "reprovision"}, "reason"},
+		"too many":               {map[string]any{"operation": "enable", "documents": make([]string, 10_001)}, "documents"},
 		"unknown in filter": {map[string]any{"operation": "enable", "document_filter": map[string]any{"colour": "red"}},
 			"document_filter.colour"},
 	} {

@@ -83,8 +83,8 @@ func (o *operator) documents() {
 		Summary: "Read a document", Description: "Gives one document with what the caller may do to it.",
 		Problems: []domain.Code{domain.CodeNotFound}}, o.getDocument)
 	add(o, rest.Operation{ID: "get-document-history", Method: http.MethodGet, Path: "/v1/documents/{id}/history", Tag: tagDocuments, Needs: reads,
-		Summary: "History of a document", Description: "Everything that happened to the document, oldest first.",
-		Problems: []domain.Code{domain.CodeNotFound}}, o.history)
+		Summary: "History of a document", Description: "Everything that happened to the document, oldest first, in pages.",
+		Problems: []domain.Code{domain.CodeInvalid, domain.CodeNotFound}}, o.history)
 	add(o, rest.Operation{ID: "disable-document", Method: http.MethodPost, Path: "/v1/documents/{id}/disable", Tag: tagDocuments,
 		Needs:   []domain.Permission{domain.PermDisable},
 		Summary: "Disable a document",
@@ -115,12 +115,12 @@ func (o *operator) getDocument(ctx context.Context, caller domain.Caller, in *re
 	return documentReply(o.Issuer.Document(ctx, caller, in.ID))
 }
 
-func (o *operator) history(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[auditEntry]], error) {
-	all, err := o.Issuer.DocumentHistory(ctx, caller, in.ID)
+func (o *operator) history(ctx context.Context, caller domain.Caller, in *happenedInput) (*rest.Reply[auditPage], error) {
+	all, err := o.Issuer.DocumentHistory(ctx, caller, in.ID, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return rest.ReplyWith(rest.List[auditEntry]{Items: rest.ListOf(all, auditDTO)}), nil
+	return rest.ReplyWith(auditPageOf(all, in.Limit)), nil
 }
 
 func (o *operator) disableDocument(ctx context.Context, caller domain.Caller, in *withReason) (*rest.Reply[document], error) {

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -57,6 +58,9 @@ func TestDocumentLife(t *testing.T) {
 	require.Equal(t, "document.cancel", last["action"])
 	require.Equal(t, "stolen", last["reason"])
 	require.Equal(t, map[string]any{"state": map[string]any{"before": "active", "after": "canceled"}}, last["changes"])
+	page := s.call(t, s.admin, http.MethodGet, path+"/history?limit=2", nil).object(t, http.StatusOK)
+	require.Equal(t, history[1]["seq"], page["next"])
+	require.Equal(t, history[2:], s.call(t, s.admin, http.MethodGet, fmt.Sprintf("%s/history?after=%.0f", path, page["next"]), nil).items(t))
 	request := s.call(t, s.admin, http.MethodGet, "/v1/requests/"+issued.RequestID, nil).object(t, http.StatusOK)
 	require.Equal(t, issued.ID, request["document_id"])
 	require.Equal(t, "issued", request["state"])
@@ -118,7 +122,7 @@ func TestProfiles(t *testing.T) {
 	path := "/v1/profiles/" + text(t, p, "id")
 	require.Equal(t, 1.0, p["version"])
 	require.Equal(t, map[string]any{"display_name": "Licence", "format": "iso-mdl", "notification_scheme": "code_by_email", "max_copies": 1.0,
-		"on_reissue": "disable", "logon_code": "none", "mdm": map[string]any{"restriction": "unrestricted"},
+		"on_reissue": "disable", "logon_code": "none", "mdm": map[string]any{"restriction": "unrestricted"}, "renewal": map[string]any{}, "key_attestation": map[string]any{},
 		"self_service": map[string]any{"show_qr": true, "user_id": "{email}", "server_name": "{server_name}",
 			"profile_name": "MobileID {common_name}", "notify_outcome": "always"}}, p["options"])
 
@@ -198,9 +202,10 @@ func TestSettings(t *testing.T) {
 	defaults := s.call(t, s.admin, http.MethodGet, "/v1/settings", nil).object(t, http.StatusOK)
 	require.Equal(t, map[string]any{"authentication_code_complexity": "04-08N", "authentication_code_lifetime": 2592000.0,
 		"screen_code_lifetime": 120.0, "authentication_code_attempts": 5.0, "approval_deadline": 2592000.0, "approval_reminder": 259200.0,
-		"collection_deadline": 2592000.0, "email_enabled": true, "sms_enabled": true, "logon_code_simple": "12-12N",
+		"collection_deadline": 2592000.0, "expiry_reminder_days": []any{60.0, 30.0, 14.0, 7.0}, "email_enabled": true, "sms_enabled": true, "logon_code_simple": "12-12N",
 		"logon_code_complex": "12-12ULSN[BGIlOQDSZ]", "logon_code_lifetime": 2592000.0, "logon_code_attempts": 5.0, "self_service_role": "",
-		"request_before_data_approval": false, "public_base_url": "", "qr_base_url": "", "version": 1.0}, defaults)
+		"request_before_data_approval": false, "public_base_url": "", "qr_base_url": "", "biometric_verification": "",
+		"version": 1.0}, defaults)
 	with := func(name string, value any) map[string]any {
 		out := map[string]any{}
 		for k, v := range defaults {
@@ -211,6 +216,9 @@ func TestSettings(t *testing.T) {
 		}
 		return out
 	}
+	silent := s.call(t, s.admin, http.MethodPut, "/v1/settings", with("expiry_reminder_days", []int{})).object(t, http.StatusOK)
+	require.Equal(t, []any{}, silent["expiry_reminder_days"])
+	defaults = silent
 	changed := s.call(t, s.admin, http.MethodPut, "/v1/settings", with("authentication_code_attempts", 3)).object(t, http.StatusOK)
 	require.Equal(t, 3.0, changed["authentication_code_attempts"])
 	require.Equal(t, changed, s.call(t, s.admin, http.MethodGet, "/v1/settings", nil).object(t, http.StatusOK))
@@ -234,6 +242,13 @@ func TestSettings(t *testing.T) {
 		"no such role":    {"self_service_role", nobody},
 		"address":         {"public_base_url", "https://issuer.example/path"},
 		"plain address":   {"qr_base_url", "http://issuer.example"},
+		"no attestor":     {"biometric_verification", "iso_18045_basic"},
+		"no such level":   {"biometric_verification", "fingerprint"},
+		"reminder today":  {"expiry_reminder_days", []int{7, 0}},
+		"reminder twice":  {"expiry_reminder_days", []int{7, 30, 7}},
+		"many reminders":  {"expiry_reminder_days", []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+		"early reminder":  {"expiry_reminder_days", []int{366}},
+		"reminders null":  {"expiry_reminder_days", []int(nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.changesNothing(t, func() {

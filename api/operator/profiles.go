@@ -24,16 +24,19 @@ type ProfileOptions struct {
 	IssueOverExisting     bool                      `json:"issue_over_existing,omitempty" doc:"A previous document of this profile is canceled on collection"`
 	ExclusiveGroup        string                    `json:"exclusive_group,omitempty" maxLength:"600" doc:"Not for a person who holds a live document of another profile of this group"`
 	BlockMultipleRequests bool                      `json:"block_multiple_requests,omitempty" doc:"One open request of a person at a time: of the credential group or, without one, of this profile"`
+	DerivedFrom           string                    `json:"derived_from,omitempty" maxLength:"64" doc:"Id of another profile: the person must have an active document of it, this one does not outlive that, and is canceled with it"`
 	EnforcePhoto          bool                      `json:"enforce_photo,omitempty" doc:"The person must have a portrait"`
 	RequisiteData         []string                  `json:"requisite_data,omitempty" maxItems:"100" doc:"What the person must have: fields of people, portrait, signature, attribute.NAME"`
 	RequireDataApproved   bool                      `json:"require_data_approved,omitempty" doc:"The person's data must be approved"`
 	LogonCode             domain.LogonCodeKind      `json:"logon_code,omitempty" enum:"none,simple,complex" default:"none" doc:"Code for self-service, sent when the document can be collected"`
 	MDM                   MDMRule                   `json:"mdm,omitempty" doc:"What the holder's device must be to the mobile device management"`
+	KeyAttestation        KeyAttestation            `json:"key_attestation,omitempty" doc:"What the wallet's keys must be attested, at least; both empty: no key attestation is asked for. Refused where no wallet could meet it"`
 	CanReceive            []string                  `json:"can_receive,omitempty" maxItems:"100" doc:"Ids of the roles whose holders can receive the document; empty: every role, and none is needed"`
 	CanRequest            []string                  `json:"can_request,omitempty" maxItems:"100" doc:"Ids of the roles that can request it; empty: every role"`
 	CanValidate           []string                  `json:"can_validate,omitempty" maxItems:"100" doc:"Ids of the roles that can approve or reject a request; empty: every role"`
 	CanCollect            []string                  `json:"can_collect,omitempty" maxItems:"100" doc:"Ids of the roles whose holders can collect the document; empty: every role, and none is needed"`
 	SelfService           SelfService               `json:"self_service,omitempty" doc:"What a holder sees of the profile"`
+	Renewal               Renewal                   `json:"renewal,omitempty" doc:"When an update of a document is asked for by itself"`
 }
 
 // MDMRule is what a device must be to the mobile device management.
@@ -41,6 +44,19 @@ type MDMRule struct {
 	Restriction        domain.MDMRestriction `json:"restriction,omitempty" enum:"unrestricted,must_be_registered,must_not_be_registered" default:"unrestricted"`
 	System             string                `json:"system,omitempty" maxLength:"63" doc:"Which MDM; chosen by itself when only one is configured"`
 	RequiredAttributes string                `json:"required_attributes,omitempty" maxLength:"4096" doc:"With must_be_registered: comparisons that must all hold, with dots into nested objects" example:"compliant=true, os.name=android"`
+}
+
+// KeyAttestation is what a wallet's keys must be attested.
+type KeyAttestation struct {
+	KeyStorage         domain.AttackPotential `json:"key_storage,omitempty" enum:",iso_18045_basic,iso_18045_enhanced-basic,iso_18045_moderate,iso_18045_high" doc:"Least resistance of what keeps the keys"`
+	UserAuthentication domain.AttackPotential `json:"user_authentication,omitempty" enum:",iso_18045_basic,iso_18045_enhanced-basic,iso_18045_moderate,iso_18045_high" doc:"Least resistance of how the user is authenticated before a key is used"`
+}
+
+// Renewal says when an update of a document is asked for by itself.
+type Renewal struct {
+	BeforeExpiryDays int  `json:"before_expiry_days,omitempty" doc:"So many days before the document's last day of validity, if the new version lasts longer; less than a document lasts. 0: not"`
+	OnChange         bool `json:"on_change,omitempty" doc:"When the data that the document's elements are made from have changed"`
+	OnAge            bool `json:"on_age,omitempty" doc:"When an age that the document states turns; needs a format with such an age"`
 }
 
 // SelfService is what a holder sees of a profile.
@@ -57,20 +73,21 @@ func optionsDTO(o domain.ProfileOptions) ProfileOptions {
 	return ProfileOptions{DisplayName: o.DisplayName, Format: o.Format, ValidateIssuance: o.ValidateIssuance,
 		ValidateCancellation: o.ValidateCancellation, LifetimeDays: o.LifetimeDays, NotificationScheme: o.NotificationScheme,
 		MaxCopies: o.MaxCopies, CredentialGroup: o.CredentialGroup, OnReissue: o.OnReissue, IssueOverExisting: o.IssueOverExisting,
-		ExclusiveGroup: o.ExclusiveGroup, BlockMultipleRequests: o.BlockMultipleRequests, EnforcePhoto: o.EnforcePhoto,
+		ExclusiveGroup: o.ExclusiveGroup, BlockMultipleRequests: o.BlockMultipleRequests, DerivedFrom: o.DerivedFrom, EnforcePhoto: o.EnforcePhoto,
 		RequisiteData: o.RequisiteData, RequireDataApproved: o.RequireDataApproved, LogonCode: o.LogonCode, MDM: MDMRule(o.MDM),
 		CanReceive: o.CanReceive, CanRequest: o.CanRequest, CanValidate: o.CanValidate, CanCollect: o.CanCollect,
-		SelfService: SelfService(o.SelfService)}
+		SelfService: SelfService(o.SelfService), KeyAttestation: KeyAttestation(o.KeyAttestation), Renewal: Renewal(o.Renewal)}
 }
 
 func (o ProfileOptions) domain() domain.ProfileOptions {
 	return domain.ProfileOptions{DisplayName: o.DisplayName, Format: o.Format, ValidateIssuance: o.ValidateIssuance,
 		ValidateCancellation: o.ValidateCancellation, LifetimeDays: o.LifetimeDays, NotificationScheme: o.NotificationScheme,
 		MaxCopies: o.MaxCopies, CredentialGroup: o.CredentialGroup, OnReissue: o.OnReissue, IssueOverExisting: o.IssueOverExisting,
-		ExclusiveGroup: o.ExclusiveGroup, BlockMultipleRequests: o.BlockMultipleRequests, EnforcePhoto: o.EnforcePhoto,
+		ExclusiveGroup: o.ExclusiveGroup, BlockMultipleRequests: o.BlockMultipleRequests, DerivedFrom: o.DerivedFrom, EnforcePhoto: o.EnforcePhoto,
 		RequisiteData: o.RequisiteData, RequireDataApproved: o.RequireDataApproved, LogonCode: o.LogonCode, MDM: domain.MDMRule(o.MDM),
 		CanReceive: o.CanReceive, CanRequest: o.CanRequest, CanValidate: o.CanValidate, CanCollect: o.CanCollect,
-		SelfService: domain.SelfServiceOptions(o.SelfService)}
+		SelfService: domain.SelfServiceOptions(o.SelfService), KeyAttestation: domain.Resistances(o.KeyAttestation),
+		Renewal: domain.RenewalOptions(o.Renewal)}
 }
 
 type profile struct {

@@ -188,8 +188,8 @@ func (o *operator) requests() {
 	add(o, rest.Operation{ID: "get-request", Method: http.MethodGet, Path: "/v1/requests/{id}", Tag: tagRequests, Needs: reads,
 		Summary: "Read a request", Description: "Gives one request.", Problems: []domain.Code{domain.CodeNotFound}}, o.getRequest)
 	add(o, rest.Operation{ID: "get-request-timeline", Method: http.MethodGet, Path: "/v1/requests/{id}/timeline", Tag: tagRequests, Needs: reads,
-		Summary: "Timeline of a request", Description: "Everything that happened to the request, oldest first.",
-		Problems: []domain.Code{domain.CodeNotFound}}, o.timeline)
+		Summary: "Timeline of a request", Description: "Everything that happened to the request, oldest first, in pages.",
+		Problems: []domain.Code{domain.CodeInvalid, domain.CodeNotFound}}, o.timeline)
 	add(o, rest.Operation{ID: "list-request-messages", Method: http.MethodGet, Path: "/v1/requests/{id}/messages", Tag: tagRequests, Needs: reads,
 		Summary: "Messages of a request", Description: "What was sent, or waits to be sent, with every attempt; neither content nor addresses.",
 		Problems: []domain.Code{domain.CodeNotFound}}, o.messages)
@@ -272,12 +272,12 @@ func (o *operator) getRequest(ctx context.Context, caller domain.Caller, in *res
 	return requestReply(o.Issuer.Request(ctx, caller, in.ID))
 }
 
-func (o *operator) timeline(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[auditEntry]], error) {
-	all, err := o.Issuer.Timeline(ctx, caller, in.ID)
+func (o *operator) timeline(ctx context.Context, caller domain.Caller, in *happenedInput) (*rest.Reply[auditPage], error) {
+	all, err := o.Issuer.Timeline(ctx, caller, in.ID, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return rest.ReplyWith(rest.List[auditEntry]{Items: rest.ListOf(all, auditDTO)}), nil
+	return rest.ReplyWith(auditPageOf(all, in.Limit)), nil
 }
 
 func (o *operator) messages(ctx context.Context, caller domain.Caller, in *rest.ByID) (*rest.Reply[rest.List[message]], error) {

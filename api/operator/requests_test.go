@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -70,6 +71,9 @@ func TestRequestWithoutApproval(t *testing.T) {
 	}
 	require.Equal(t, []any{"request.create", "request.begin", "request.view_code", "request.resend", "request.view_code",
 		"request.cancel"}, actions)
+	page := s.call(t, s.admin, http.MethodGet, path+"/timeline?limit=4", nil).object(t, http.StatusOK)
+	require.Len(t, s.call(t, s.admin, http.MethodGet, fmt.Sprintf("%s/timeline?after=%.0f", path, page["next"]), nil).items(t), 2)
+	s.call(t, s.admin, http.MethodGet, path+"/timeline?after=-1", nil).refused(t, domain.CodeInvalid)
 	s.changesNothing(t, func() {
 		for _, act := range []string{"/cancel", "/resend", "/code"} {
 			p := s.call(t, s.admin, http.MethodPost, path+act, map[string]any{}).refused(t, domain.CodeWrongState)

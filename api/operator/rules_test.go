@@ -1,10 +1,12 @@
 package operator_test
 
 import (
+	"crypto/x509"
 	"maps"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
 	"github.com/mdocket/mdocket/internal/issuer/issuertest"
+	"github.com/mdocket/mdocket/internal/wallet"
 )
 
 // options gives the options of a profile body.
@@ -22,17 +25,23 @@ func options(more map[string]any) map[string]any {
 }
 
 func TestProfileOptions(t *testing.T) {
-	s := newServer(t)
+	_, root, err := wallet.NewAttestor(time.Now())
+	require.NoError(t, err)
+	s := newServerOn(t, issuertest.Options{Attestors: issuer.Attestors{Certificates: []*x509.Certificate{root},
+		Most: domain.Resistances{KeyStorage: domain.PotentialHigh, UserAuthentication: domain.PotentialHigh}}})
 	role := text(t, s.call(t, s.admin, http.MethodPost, "/v1/roles", map[string]any{"name": "members", "permissions": []string{}}).
 		object(t, http.StatusCreated), "id")
 	given := options(map[string]any{
 		"validate_issuance": true, "validate_cancellation": true, "lifetime_days": 90.0, "max_copies": 2.0, "credential_group": "licences",
 		"on_reissue": "cancel", "issue_over_existing": true, "exclusive_group": "identity", "block_multiple_requests": true, "enforce_photo": true,
 		"requisite_data": []any{"email", "attribute.sex"}, "require_data_approved": true, "logon_code": "complex",
-		"mdm":         map[string]any{"restriction": "unrestricted"},
-		"can_receive": []any{role}, "can_request": []any{role}, "can_validate": []any{role}, "can_collect": []any{role},
+		"mdm":             map[string]any{"restriction": "unrestricted"},
+		"key_attestation": map[string]any{"key_storage": "iso_18045_high", "user_authentication": "iso_18045_basic"},
+		"can_receive":     []any{role}, "can_request": []any{role}, "can_validate": []any{role}, "can_collect": []any{role},
 		"self_service": map[string]any{"show_qr": false, "validity_days": 30.0, "user_id": "{logon_name}", "server_name": "x", "profile_name": "y",
 			"notify_outcome": "never"},
+		"derived_from": s.Profile(t, "base").ID,
+		"renewal":      map[string]any{"before_expiry_days": 10.0, "on_change": true, "on_age": true},
 	})
 	made := s.call(t, s.admin, http.MethodPost, "/v1/profiles", map[string]any{"name": "all", "comment": "c", "options": given}).
 		object(t, http.StatusCreated)
@@ -44,6 +53,7 @@ func TestProfileOptions(t *testing.T) {
 	require.Equal(t, "disable", plain["on_reissue"])
 	require.Equal(t, "none", plain["logon_code"])
 	require.Equal(t, map[string]any{"restriction": "unrestricted"}, plain["mdm"])
+	require.Equal(t, map[string]any{}, plain["key_attestation"])
 	require.Equal(t, map[string]any{"show_qr": true, "user_id": "{email}", "server_name": "{server_name}", "profile_name": "MobileID {common_name}",
 		"notify_outcome": "always"}, plain["self_service"])
 }
@@ -62,12 +72,19 @@ func TestBadProfileOptions(t *testing.T) {
 		"no such scheme":         {map[string]any{"notification_scheme": "pigeon"}, domain.CodeInvalid, "options.notification_scheme"},
 		"no such logon code":     {map[string]any{"logon_code": "hard"}, domain.CodeInvalid, "options.logon_code"},
 		"no such restriction":    {map[string]any{"mdm": map[string]any{"restriction": "any"}}, domain.CodeInvalid, "options.mdm.restriction"},
+		"no such resistance":     {map[string]any{"key_attestation": map[string]any{"key_storage": "tee"}}, domain.CodeInvalid, "options.key_attestation.key_storage"},
+		"no attestor":            {map[string]any{"key_attestation": map[string]any{"key_storage": "iso_18045_basic"}}, domain.CodeInvalid, "key_attestation.key_storage"},
+		"unknown renewal":        {map[string]any{"renewal": map[string]any{"weekly": true}}, domain.CodeInvalid, "options.renewal"},
+		"negative renewal":       {map[string]any{"renewal": map[string]any{"before_expiry_days": -1}}, domain.CodeInvalid, "renewal.before_expiry_days"},
+		"renewal at once":        {map[string]any{"lifetime_days": 30, "renewal": map[string]any{"before_expiry_days": 30}}, domain.CodeInvalid, "renewal.before_expiry_days"},
+		"renewal without ages":   {map[string]any{"format": "staff-badge", "renewal": map[string]any{"on_age": true}}, domain.CodeInvalid, "renewal.on_age"},
 		"no MDM":                 {map[string]any{"mdm": map[string]any{"restriction": "must_be_registered"}}, domain.CodeInvalid, "mdm.restriction"},
 		"attributes without MDM": {map[string]any{"mdm": map[string]any{"required_attributes": "a=b"}}, domain.CodeInvalid, "mdm.required_attributes"},
 		"no such role":           {map[string]any{"can_receive": []string{nobody}}, domain.CodeInvalid, "can_receive[0]"},
 		"no such field":          {map[string]any{"requisite_data": []string{"shoe_size"}}, domain.CodeInvalid, "requisite_data[0]"},
 		"template":               {map[string]any{"self_service": map[string]any{"user_id": "{password}"}}, domain.CodeInvalid, "self_service.user_id"},
 		"group with spaces":      {map[string]any{"exclusive_group": "a "}, domain.CodeInvalid, "exclusive_group"},
+		"nothing to derive from": {map[string]any{"derived_from": nobody}, domain.CodeInvalid, "derived_from"},
 		"no such format":         {map[string]any{"format": "gone"}, domain.CodeUnknownFormat, "format"},
 		"too long":               {map[string]any{"lifetime_days": 5000}, domain.CodeLifetimeBeyondSigner, "lifetime_days"},
 		"text for a number":      {map[string]any{"lifetime_days": "90"}, domain.CodeInvalid, "options.lifetime_days"},

@@ -19,6 +19,7 @@ type settings struct {
 	ApprovalDeadline             int64  `json:"approval_deadline" minimum:"0" maximum:"316224000"`
 	ApprovalReminder             int64  `json:"approval_reminder" minimum:"0" maximum:"316224000" doc:"How often approvers are reminded; 0: never"`
 	CollectionDeadline           int64  `json:"collection_deadline" minimum:"0" maximum:"316224000"`
+	ExpiryReminderDays           []int  `json:"expiry_reminder_days" maxItems:"10" doc:"How many days before the last day of validity of a document its holder is reminded, each 1 to 365; empty: never"`
 	LogonCodeSimple              string `json:"logon_code_simple" maxLength:"200" doc:"Rule of simple logon codes: mm-nn, then classes U, L, S, N, then [excluded characters]" example:"12-12N"`
 	LogonCodeComplex             string `json:"logon_code_complex" maxLength:"200" doc:"Rule of complex ones" example:"12-12ULSN[BGIlOQDSZ]"`
 	LogonCodeLifetime            int64  `json:"logon_code_lifetime" minimum:"0" maximum:"316224000" doc:"0: until it is replaced"`
@@ -29,6 +30,7 @@ type settings struct {
 	QRBaseURL                    string `json:"qr_base_url" maxLength:"300" doc:"Where links in QR codes lead; empty: as configured"`
 	EmailEnabled                 bool   `json:"email_enabled"`
 	SMSEnabled                   bool   `json:"sms_enabled"`
+	BiometricVerification        string `json:"biometric_verification" maxLength:"100" doc:"Least user_authentication that the key attestations of the wallets of every profile must state: iso_18045_basic, iso_18045_enhanced-basic, iso_18045_moderate, iso_18045_high; empty: off. Refused where no wallet could meet it"`
 }
 
 func settingsDTO(s domain.Settings) settings {
@@ -39,7 +41,8 @@ func settingsDTO(s domain.Settings) settings {
 		ApprovalReminder: whole(s.ApprovalReminder), CollectionDeadline: whole(s.CollectionDeadline), LogonCodeSimple: s.LogonCodeSimple,
 		LogonCodeComplex: s.LogonCodeComplex, LogonCodeLifetime: whole(s.LogonCodeLifetime), LogonCodeAttempts: s.LogonCodeAttempts,
 		SelfServiceRole: s.SelfServiceRole, RequestBeforeDataApproval: s.RequestBeforeDataApproval, PublicBaseURL: s.PublicBaseURL,
-		QRBaseURL: s.QRBaseURL, EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled}
+		QRBaseURL: s.QRBaseURL, EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled,
+		BiometricVerification: string(s.BiometricVerification), ExpiryReminderDays: append([]int{}, s.ExpiryReminderDays...)}
 }
 
 func (s settings) domain() domain.Settings {
@@ -50,7 +53,8 @@ func (s settings) domain() domain.Settings {
 		ApprovalReminder: seconds(s.ApprovalReminder), CollectionDeadline: seconds(s.CollectionDeadline), LogonCodeSimple: s.LogonCodeSimple,
 		LogonCodeComplex: s.LogonCodeComplex, LogonCodeLifetime: seconds(s.LogonCodeLifetime), LogonCodeAttempts: s.LogonCodeAttempts,
 		SelfServiceRole: s.SelfServiceRole, RequestBeforeDataApproval: s.RequestBeforeDataApproval, PublicBaseURL: s.PublicBaseURL,
-		QRBaseURL: s.QRBaseURL, EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled}
+		QRBaseURL: s.QRBaseURL, EmailEnabled: s.EmailEnabled, SMSEnabled: s.SMSEnabled,
+		BiometricVerification: domain.AttackPotential(s.BiometricVerification), ExpiryReminderDays: s.ExpiryReminderDays}
 }
 
 type settingsInput struct {

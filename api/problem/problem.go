@@ -101,6 +101,7 @@ var kinds = map[domain.Code]kind{
 	domain.CodeNonceInvalid:         {http.StatusUnprocessableEntity, "The nonce is not valid"},
 	domain.CodeKeyReused:            {http.StatusConflict, "The key belongs to another document"},
 	domain.CodeKeyCount:             {http.StatusUnprocessableEntity, "The number of keys is not allowed"},
+	domain.CodeKeyNotAttested:       {http.StatusUnprocessableEntity, "The key is not attested as demanded"},
 	domain.CodeRateLimited:          {http.StatusTooManyRequests, "Too many calls"},
 	domain.CodeInternal:             {http.StatusInternalServerError, "The server failed"},
 

@@ -52,7 +52,7 @@ type ownStep struct {
 
 type ownRequestWithTimeline struct {
 	OwnRequest
-	Timeline []ownStep `json:"timeline" doc:"Everything that happened, oldest first"`
+	Timeline []ownStep `json:"timeline" doc:"What happened, oldest first; the first 1,000 steps"`
 }
 
 // ownQR is what a screen shows for the holder's own device.

@@ -22,6 +22,9 @@ func newBench() *cobra.Command {
 		Short: "Measure speed and memory, as ratios against floors of the same run",
 		Args:  benchArgs,
 		RunE: func(cmd *cobra.Command, only []string) (err error) {
+			if o.Database != "" && !cmd.Flags().Changed("items") {
+				o.Items = 100_000
+			}
 			if o.Rounds < 1 || o.Each < 1 || o.Items < 1 || o.People < 1000 {
 				return usageError{errors.New("--rounds, --each and --items must be at least 1, --people at least 1000")}
 			}
@@ -55,7 +58,7 @@ func newBench() *cobra.Command {
 	cmd.Flags().StringVar(&markdownPath, "markdown", "", "write the table into this page")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 5, "rounds of each comparison; the median counts")
 	cmd.Flags().IntVar(&o.Each, "each", 160, "issuances in one round")
-	cmd.Flags().IntVar(&o.Items, "items", 20_000, "items of the large batch")
+	cmd.Flags().IntVar(&o.Items, "items", 20_000, "items of the large batch; 100000 with --database")
 	cmd.Flags().IntVar(&o.People, "people", 100_000, "people that are imported and searched")
 	cmd.Flags().StringVar(&o.Database, "database", "", "an empty database for the batches, as postgres://… (default an SQLite file); the people are "+
 		"then measured on both kinds, in databases made beside it")

@@ -15,6 +15,7 @@ import (
 
 func newWalletRefresh(dir *string) *cobra.Command {
 	var all bool
+	var attest attesting
 	cmd := &cobra.Command{
 		Use:   "refresh [ID | --all]",
 		Short: "Ask the issuer for a newer version of a document and collect it; exit code 1 when an issuer refuses",
@@ -25,7 +26,7 @@ func newWalletRefresh(dir *string) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, _, err := openWallet(*dir)
+			w, err := attest.open(*dir)
 			if err != nil {
 				return err
 			}
@@ -36,6 +37,7 @@ func newWalletRefresh(dir *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every document in the wallet")
+	attest.flags(cmd)
 	return cmd
 }
 

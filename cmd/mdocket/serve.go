@@ -160,8 +160,17 @@ func newAPI() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("listen: %w", err)
 				}
+				g, ctx := errgroup.WithContext(ctx)
+				if cfg.MetricsListen != "" {
+					metrics, err := net.Listen("tcp", cfg.MetricsListen)
+					if err != nil {
+						return errors.Join(fmt.Errorf("listen for metrics: %w", err), l.Close())
+					}
+					g.Go(func() error { return server.Serve(ctx, metrics, s.Monitoring()) })
+				}
 				s.Log.InfoContext(ctx, "API is listening", "address", l.Addr().String())
-				return server.Serve(ctx, l, h)
+				g.Go(func() error { return server.Serve(ctx, l, h) })
+				return g.Wait()
 			})
 		},
 	}, &path)

@@ -65,7 +65,7 @@ func newWallet() *cobra.Command {
 	cmd := &cobra.Command{Use: "wallet", Short: "The reference wallet", Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	cmd.PersistentFlags().StringVar(&dir, "dir", "./wallet", "folder of keys and documents")
 	cmd.AddCommand(newWalletCollect(&dir), newWalletRefresh(&dir), newWalletList(&dir), newWalletShow(&dir), newWalletExport(&dir),
-		newWalletPresent(&dir))
+		newWalletPresent(&dir), newWalletAttestor())
 	return cmd
 }
 
@@ -81,6 +81,7 @@ func openWallet(dir string) (*wallet.Wallet, *wallet.Store, error) {
 func newWalletCollect(dir *string) *cobra.Command {
 	var code string
 	var copies int
+	var attest attesting
 	cmd := &cobra.Command{
 		Use:   "collect LINK",
 		Short: "Collect a document: LINK is the link of the e-mail or the content of the QR code",
@@ -89,7 +90,7 @@ func newWalletCollect(dir *string) *cobra.Command {
 			if copies < 1 || copies > domain.MaxCopiesLimit {
 				return usageError{fmt.Errorf("--copies must be 1 to %d", domain.MaxCopiesLimit)}
 			}
-			w, _, err := openWallet(*dir)
+			w, err := attest.open(*dir)
 			if err != nil {
 				return err
 			}
@@ -104,6 +105,7 @@ func newWalletCollect(dir *string) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&code, "code", "", "authentication code")
 	cmd.Flags().IntVar(&copies, "copies", 1, "how many copies, each with its own key")
+	attest.flags(cmd)
 	return cmd
 }
 

@@ -15,11 +15,11 @@ run() {
     build/withservices go test -timeout 20m ${TESTFLAGS:-} "$@" 2>&1 | tee -a "$log"
 }
 
-# parallel PACKAGE: a pattern of the tests of a package that start goroutines.
+# parallel PACKAGE: a pattern of the tests of a package that start goroutines, and of the races (TestRace…), for which one function starts them.
 parallel() {
     awk '
         /^func / { name = ""; if (match($0, /^func (Test[A-Za-z0-9_]+)\(/)) { split($0, part, /[ (]/); name = part[2] } }
-        name != "" && /\.Go\(|go func|sync\.WaitGroup|errgroup/ { found[name] = 1 }
+        name ~ /^TestRace/ || name != "" && /\.Go\(|go func|sync\.WaitGroup|errgroup/ { found[name] = 1 }
         END { sep = "^("; for (n in found) { printf "%s%s", sep, n; sep = "|" } print ")$" }
     ' "$(go list -f '{{.Dir}}' "$1")"/*_test.go
 }

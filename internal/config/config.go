@@ -21,6 +21,7 @@ import (
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
 
+	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/mdm"
 	"github.com/mdocket/mdocket/internal/notify"
 )
@@ -31,6 +32,7 @@ const EnvPrefix = "MDOCKET_"
 // Config is everything a process needs to know at start. The names in the file are the tags.
 type Config struct {
 	Listen         string        `koanf:"listen"`          // address of the API, host:port
+	MetricsListen  string        `koanf:"metrics_listen"`  // address of the metrics of a process with an API; empty = not served
 	BaseURL        string        `koanf:"base_url"`        // how the world reaches the API; also the credential issuer identifier
 	QRBaseURL      string        `koanf:"qr_base_url"`     // of links in QR codes; empty = base_url
 	ServerName     string        `koanf:"server_name"`     // in messages and wallets
@@ -51,9 +53,10 @@ type Config struct {
 	SMS            *SMS          `koanf:"sms"`
 	// MDM are the mobile device management systems by the names that profiles call them. They are not a list, so that the environment can lay
 	// secrets over the file.
-	MDM    map[string]MDM `koanf:"mdm"`
-	Log    Log            `koanf:"log"`
-	Worker Worker         `koanf:"worker"`
+	MDM         map[string]MDM `koanf:"mdm"`
+	Attestation Attestation    `koanf:"attestation"`
+	Log         Log            `koanf:"log"`
+	Worker      Worker         `koanf:"worker"`
 }
 
 // Temporal is the workflow engine.
@@ -169,9 +172,10 @@ type Worker struct {
 func Defaults() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", ServerName: "mdocket", Language: "en", Region: "US", KeepSigned: 72 * time.Hour,
-		Temporal:   Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
-		StatusList: StatusList{TTL: 45 * time.Second, Refresh: 15 * time.Second, Capacity: 1 << 20, Decoys: 10},
-		Log:        Log{Level: "info", Format: "json"},
+		Temporal:    Temporal{Address: "127.0.0.1:7233", Namespace: "default"},
+		StatusList:  StatusList{TTL: 45 * time.Second, Refresh: 15 * time.Second, Capacity: 1 << 20, Decoys: 10},
+		Attestation: Attestation{KeyStorage: string(domain.PotentialHigh), UserAuthentication: string(domain.PotentialHigh)},
+		Log:         Log{Level: "info", Format: "json"},
 	}
 }
 
@@ -224,6 +228,9 @@ func (c Config) Validate() []error {
 		}
 	}
 	required("listen", c.Listen)
+	if c.MetricsListen != "" && c.MetricsListen == c.Listen {
+		add("metrics_listen: must be another address than that of the API")
+	}
 	required("server_name", c.ServerName)
 	required("database", c.Database)
 	required("redis", c.Redis)
@@ -265,6 +272,7 @@ func (c Config) Validate() []error {
 	if c.KeepSigned < time.Minute {
 		add("keep_signed: must be at least 1m")
 	}
+	problems = append(problems, c.Attestation.validate()...)
 	problems = append(problems, c.Notify().Validate()...)
 	return append(problems, mdm.Validate(c.MDMSystems())...)
 }

@@ -54,7 +54,8 @@ func TestLoad(t *testing.T) {
 }
 
 func TestEnvironmentOverFile(t *testing.T) {
-	for name, value := range map[string]string{"MDOCKET_LISTEN": "127.0.0.1:1", "MDOCKET_TEMPORAL__NAMESPACE": "prod", "MDOCKET_MAIL__PORT": "2525",
+	for name, value := range map[string]string{"MDOCKET_LISTEN": "127.0.0.1:1", "MDOCKET_METRICS_LISTEN": "127.0.0.1:2",
+		"MDOCKET_TEMPORAL__NAMESPACE": "prod", "MDOCKET_MAIL__PORT": "2525",
 		"MDOCKET_STATUS_LIST__TTL": "5m", "MDOCKET_TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1", "MDOCKET_WORKER__SIGNING": "4",
 		"MDOCKET_TEST_POSTGRES": "for tests", "MDOCKET_FAILPOINT": "for tests"} {
 		t.Setenv(name, value)
@@ -62,6 +63,7 @@ func TestEnvironmentOverFile(t *testing.T) {
 	c, err := config.Load(file(t, good))
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:1", c.Listen)
+	require.Equal(t, "127.0.0.1:2", c.MetricsListen)
 	require.Equal(t, "prod", c.Temporal.Namespace)
 	require.Equal(t, "temporal:7233", c.Temporal.Address)
 	require.Equal(t, 2525, c.Mail.Port)
@@ -154,6 +156,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		"templates":      {"region: CH", "region: CH\ntemplates_dir: /no/such", "templates_dir"},
 		"formats":        {"region: CH", "region: CH\nformats_dir: /dev/null", "formats_dir"},
 		"kept too short": {"region: CH", "region: CH\nkeep_signed: 1s", "keep_signed"},
+		"metrics":        {"region: CH", "region: CH\nmetrics_listen: 0.0.0.0:8443", "metrics_listen"},
 		"list":           {"region: CH", "region: CH\nstatus_list: {ttl: 10s, refresh: 20s, capacity: 5}", "status_list.capacity"},
 		"decoys":         {"region: CH", "region: CH\nstatus_list: {decoys: 101}", "status_list.decoys"},
 		"mail":           {"from: id@id.example", "from: nobody", "from"},

@@ -38,6 +38,7 @@ var schedules = []struct {
 }{
 	{messages.ScheduleReconcile, messages.WorkflowReconcile, 15 * time.Second},
 	{messages.ScheduleNotices, messages.WorkflowNotices, 10 * time.Second},
+	{messages.ScheduleExpiry, messages.WorkflowExpiry, 30 * time.Second},
 }
 
 // Options say how to reach Temporal.

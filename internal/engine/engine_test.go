@@ -103,8 +103,17 @@ func (i *issuer) RunBatch(context.Context, messages.BatchPage, func(int) error) 
 	return nil
 }
 
+func (i *issuer) StartRequests(context.Context, messages.BatchPage, func(int) error) error {
+	return nil
+}
+
 func (i *issuer) EndBatch(context.Context, string) (messages.BatchResult, error) {
 	return messages.BatchResult{Total: 1, Completed: 1}, nil
+}
+
+func (i *issuer) SweepDocuments(context.Context) (messages.ExpiryResult, error) {
+	i.count("SweepDocuments")
+	return messages.ExpiryResult{}, nil
 }
 
 func (i *issuer) Notify(context.Context, string, int) error          { return nil }
@@ -129,7 +138,7 @@ func newEngine(t *testing.T, actTimeout time.Duration) (*engine.Engine, *issuer)
 		reconciled: make(chan struct{}, 1),
 	}
 	acts := worker.Activities{Issuance: activities.NewIssuance(i, e.StartIssuance, quiet), Cancellation: activities.NewCancellation(i, quiet),
-		Notices: activities.NewNotices(i, quiet), Batch: activities.NewBatch(i, quiet)}
+		Notices: activities.NewNotices(i, quiet), Expiry: activities.NewExpiry(i, quiet), Batch: activities.NewBatch(i, quiet)}
 	workers := worker.New(e, acts, quiet, worker.Options{})
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -356,6 +365,12 @@ func TestSchedules(t *testing.T) {
 	require.Equal(t, 10*time.Second, other.Schedule.Spec.Intervals[0].Every)
 	require.NoError(t, e.Client().ScheduleClient().GetHandle(t.Context(), messages.ScheduleNotices).Trigger(t.Context(), client.ScheduleTriggerOptions{}))
 	require.Eventually(t, func() bool { return i.called("SendNotices") > 0 }, 20*time.Second, 10*time.Millisecond)
+
+	third, err := e.Client().ScheduleClient().GetHandle(t.Context(), messages.ScheduleExpiry).Describe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 30*time.Second, third.Schedule.Spec.Intervals[0].Every)
+	require.NoError(t, e.Client().ScheduleClient().GetHandle(t.Context(), messages.ScheduleExpiry).Trigger(t.Context(), client.ScheduleTriggerOptions{}))
+	require.Eventually(t, func() bool { return i.called("SweepDocuments") > 0 }, 20*time.Second, 10*time.Millisecond)
 
 	require.NoError(t, schedule.Trigger(t.Context(), client.ScheduleTriggerOptions{}))
 	select {

@@ -284,10 +284,8 @@ func (is *Issuer) Apply(ctx context.Context, ref messages.ActRef) (messages.Snap
 		if profileID != r.ProfileID {
 			moved := domain.Request{ID: r.ID, PersonID: r.PersonID, BlockGroup: profile.BlockGroup(),
 				Blocking: profile.Options.BlockMultipleRequests}
-			if moved.MeetsOthers() {
-				if err := holdBlock(ctx, tx, moved); err != nil {
-					return err
-				}
+			if err := holdBlock(ctx, tx, moved); err != nil {
+				return err
 			}
 		}
 		return is.moveRequestIn(ctx, tx, r, domain.Caller{AccountID: act.AccountID}, "request."+string(act.Kind), act.Reason,

@@ -18,14 +18,33 @@ func (is *Issuer) Audit(ctx context.Context, caller domain.Caller, want store.Au
 	if err := caller.Need(domain.PermAudit); err != nil {
 		return nil, err
 	}
-	pg, err := page("", limit)
+	limit, err := auditLimit(after, limit)
 	if err != nil {
 		return nil, err
 	}
+	return is.auditPage(ctx, caller, want, after, limit)
+}
+
+// auditLimit checks a page of audit entries and gives how many are on it at the most.
+func auditLimit(after int64, limit int) (int, error) {
 	if after < 0 {
-		return nil, invalid("after", "must not be negative")
+		return 0, invalid("after", "must not be negative")
 	}
-	return is.auditPage(ctx, caller, want, after, pg.Limit)
+	pg, err := page("", limit)
+	return pg.Limit, err
+}
+
+// happened lists the entries about a thing that the caller may see, oldest first, with a number above after.
+func (is *Issuer) happened(ctx context.Context, want store.AuditFilter, after int64, limit int) ([]domain.AuditEntry, error) {
+	limit, err := auditLimit(after, limit)
+	if err != nil {
+		return nil, err
+	}
+	out, err := is.Store.Audit(ctx, want, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list what happened: %w", err)
+	}
+	return out, nil
 }
 
 func (is *Issuer) auditPage(ctx context.Context, caller domain.Caller, want store.AuditFilter, after int64, limit int) ([]domain.AuditEntry, error) {

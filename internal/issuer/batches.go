@@ -15,8 +15,8 @@ import (
 
 // A batch is one operation on many people or documents (C6, G1–G4). Making it fixes what it is about; after that it runs to its end. Each
 // item is held to the same rules as the single act, with the rights that the creator has at that moment, and changes together with what
-// it does, in one transaction: so it is done once, however often a page is run. A batch of one item is carried out at once, without the
-// engine.
+// it does, in one transaction: so it is done once, however often a page is run. The workflows of requests and updates are started when all
+// items are done. A batch of one item is carried out at once, without the engine.
 
 const (
 	// MostBatchItems is how many items one batch may have.
@@ -39,7 +39,7 @@ type NewBatch struct {
 	Documents      []string              `json:"documents,omitempty"`
 	DocumentFilter *DocumentFilter       `json:"document_filter,omitempty"`
 	Group          string                `json:"group,omitempty"`       // path of the group of a search, instead of its id
-	ProfileID      string                `json:"profile_id,omitempty"`  // of requests
+	ProfileID      string                `json:"profile_id,omitempty"`  // of requests; of updates: the documents' own, if given
 	ExpiryDate     domain.Date           `json:"expiry_date,omitempty"` // of requests: last day of validity
 	Reason         domain.CancelReason   `json:"reason,omitempty"`      // as the single act needs it
 	Notes          string                `json:"notes,omitempty"`
@@ -48,7 +48,7 @@ type NewBatch struct {
 // BatchPreview tells what a batch would do, before anything is created.
 type BatchPreview struct {
 	Operation domain.BatchOperation
-	Profile   *domain.Profile // of requests
+	Profile   *domain.Profile // if the batch names one
 	Total     int
 	Checked   int // so many of the first items were held to the rules
 	Refused   []RefusedItems
@@ -219,11 +219,17 @@ func (is *Issuer) runHere(ctx context.Context, id string) error {
 	if _, err := is.BeginBatch(ctx, id); err != nil {
 		return err
 	}
-	if err := is.RunBatch(ctx, messages.BatchPage{BatchID: id, From: 1, To: 1}, func(int) error { return nil }); err != nil {
+	page := messages.BatchPage{BatchID: id, From: 1, To: 1}
+	if err := is.RunBatch(ctx, page, func(int) error { return nil }); err != nil {
 		return err
 	}
-	_, err := is.EndBatch(ctx, id)
-	return err
+	if _, err := is.EndBatch(ctx, id); err != nil {
+		return err
+	}
+	if err := is.StartRequests(ctx, page, func(int) error { return nil }); err != nil {
+		is.Log.WarnContext(ctx, "batch of one carried out, workflow not started yet", "batch_id", id, "code", string(domain.CodeOf(err)))
+	}
+	return nil
 }
 
 // choice is what a batch is to be made of.
@@ -242,11 +248,11 @@ func (is *Issuer) prepareBatch(ctx context.Context, caller domain.Caller, in New
 	b := domain.Batch{ID: newID(), Operation: in.Operation, ProfileID: in.ProfileID, ExpiryDate: in.ExpiryDate, Reason: in.Reason,
 		Notes:     in.Notes,
 		CreatedBy: caller.AccountID, Machine: caller.Machine, State: domain.BatchReceived, CreatedAt: now, UpdatedAt: now}
-	of := choice{what: "person", within: caller.Within(in.Operation.Permission())}
-	if _, documents := in.Operation.DocumentAct(); documents {
-		of.what = "document"
-	} else if _, err := is.loadProfile(ctx, in.ProfileID); err != nil {
-		return b, of, err
+	of := choice{what: subjectOf(in.Operation), within: caller.Within(in.Operation.Permission())}
+	if in.ProfileID != "" {
+		if _, err := is.loadProfile(ctx, in.ProfileID); err != nil {
+			return b, of, err
+		}
 	}
 	switch {
 	case in.PersonFilter != nil:
@@ -269,6 +275,14 @@ func (is *Issuer) prepareBatch(ctx context.Context, caller domain.Caller, in New
 		of.ids = slices.Compact(of.ids)
 	}
 	return b, of, nil
+}
+
+// subjectOf names what the items of an operation are.
+func subjectOf(o domain.BatchOperation) string {
+	if _, documents := o.DocumentAct(); documents {
+		return "document"
+	}
+	return "person"
 }
 
 // searchFor narrows a search to whom the caller's permission reaches, and to the group of the path.
@@ -334,24 +348,31 @@ func checkBatch(caller domain.Caller, in NewBatch) error {
 	if in.Group != "" && in.PersonFilter == nil && in.DocumentFilter == nil {
 		problems.Add("group", "narrows a search only")
 	}
-	if documents && (in.ProfileID != "" || in.ExpiryDate != "") {
-		problems.Add("profile_id", "and expiry_date go with requests only; a search for documents has a profile of its own")
+	if documents && act != domain.DocumentUpdate && in.ProfileID != "" {
+		problems.Add("profile_id", "goes with requests and updates only; a search for documents has a profile of its own")
 	}
 	if !documents && in.ProfileID == "" {
 		problems.Add("profile_id", "is required")
 	}
 	if _, err := domain.ParseDate(string(in.ExpiryDate)); err != nil {
 		problems.Add("expiry_date", "must be a day as YYYY-MM-DD")
+	} else if documents && in.ExpiryDate != "" {
+		problems.Add("expiry_date", "goes with requests only")
 	}
 	if (!documents || act == domain.DocumentEnable) && in.Reason != "" {
-		problems.Add("reason", "goes with disable and cancel only")
+		problems.Add("reason", "goes with disable, cancel and update only")
 	}
-	if documents {
-		if refused, ok := asDomain(checkReason(act, in.Reason, in.Notes)); ok {
-			problems = append(problems, refused.Fields...)
-		}
-	} else {
+	var single error // what the single act would say
+	switch {
+	case !documents:
 		checkNote(&problems, "notes", in.Notes, 2*maxNote)
+	case act == domain.DocumentUpdate:
+		single = checkUpdate(NewUpdate{Reason: string(in.Reason), Notes: in.Notes})
+	default:
+		single = checkReason(act, in.Reason, in.Notes)
+	}
+	if refused, ok := asDomain(single); ok {
+		problems = append(problems, refused.Fields...)
 	}
 	return problems.Err(domain.CodeInvalid, "the input breaks a rule")
 }
@@ -405,7 +426,7 @@ func (is *Issuer) Batch(ctx context.Context, caller domain.Caller, id string) (B
 
 // Batches lists batches, newest first: the caller's own, and those with an item that the caller's reports reach.
 func (is *Issuer) Batches(ctx context.Context, caller domain.Caller, want BatchFilter, after string, limit int) ([]domain.Batch, error) {
-	if err := needAny(caller, domain.PermReports, domain.PermRequest, domain.PermDisable, domain.PermCancel); err != nil {
+	if err := needAny(caller, domain.PermReports, domain.PermRequest, domain.PermUpdate, domain.PermDisable, domain.PermCancel); err != nil {
 		return nil, err
 	}
 	pg, err := page(after, limit)

@@ -385,7 +385,8 @@ func TestBatchItemsAreDoneOnce(t *testing.T) {
 		}
 		requests := len(entriesOf(t, f, "request.create"))
 		f.Engine.SetDown(true)
-		for _, in := range []issuer.NewBatch{{Operation: domain.BatchCancel, Documents: docs, Reason: domain.ReasonLost},
+		for _, in := range []issuer.NewBatch{{Operation: domain.BatchUpdate, Documents: docs, Reason: domain.ReasonReprovision},
+			{Operation: domain.BatchCancel, Documents: docs, Reason: domain.ReasonLost},
 			{Operation: domain.BatchRequest, People: people, ProfileID: profile.ID}} {
 			b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", in)
 			require.NoError(t, err)
@@ -407,14 +408,22 @@ func TestBatchItemsAreDoneOnce(t *testing.T) {
 			}
 			require.NoError(t, f.Issuer.RunBatch(t.Context(), messages.BatchPage{BatchID: b.ID, From: 1, To: 12}, goOn), "nothing is left")
 		}
+		require.Len(t, entriesOf(t, f, "request.update"), 12)
 		require.Len(t, entriesOf(t, f, "document.cancel"), 12)
 		require.Len(t, entriesOf(t, f, "request.create")[requests:], 12)
-		require.Len(t, entriesOf(t, f, "batch.end"), 2)
+		require.Len(t, entriesOf(t, f, "batch.end"), 3)
 	})
 }
 
 // An item that somebody else changes between the look and the deed fails or succeeds by itself; the others of its transaction are done.
 func TestContestedItem(t *testing.T) {
+	for _, in := range []issuer.NewBatch{{Operation: domain.BatchDisable, Reason: domain.ReasonLost},
+		{Operation: domain.BatchUpdate, Reason: domain.ReasonReprovision}} {
+		t.Run(string(in.Operation), func(t *testing.T) { testContestedItem(t, in) })
+	}
+}
+
+func testContestedItem(t *testing.T, in issuer.NewBatch) {
 	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
 		profile := f.Profile(t, "licence")
 		var docs []string
@@ -431,8 +440,8 @@ func TestContestedItem(t *testing.T) {
 			return f.Clock.Now()
 		}
 		f.Engine.SetDown(true)
-		b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchDisable, Documents: docs,
-			Reason: domain.ReasonLost})
+		in.Documents = docs
+		b, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", in)
 		require.NoError(t, err)
 		_, err = f.Issuer.BeginBatch(t.Context(), b.ID)
 		require.NoError(t, err)
@@ -440,7 +449,8 @@ func TestContestedItem(t *testing.T) {
 		require.Greater(t, looks.Load(), int32(3))
 		want := map[string]domain.Code{docs[0]: "", docs[1]: "", docs[2]: domain.CodeWrongState, docs[3]: "", docs[4]: ""}
 		require.Equal(t, want, outcome(t, f, f.Admin(), b.ID))
-		require.Len(t, entriesOf(t, f, "document.disable"), 4)
+		done := append(entriesOf(t, f, "document.disable"), entriesOf(t, f, "request.update")...)
+		require.Len(t, done, 4)
 	})
 }
 
@@ -622,7 +632,14 @@ func TestBatchInput(t *testing.T) {
 		"too many":           {issuer.NewBatch{Operation: domain.BatchEnable, Documents: tooMany}, []string{"documents"}},
 		"group of the named": {issuer.NewBatch{Operation: domain.BatchEnable, Documents: documents, Group: "Traffic"}, []string{"group"}},
 		"several": {issuer.NewBatch{Operation: domain.BatchCancel, Notes: strings.Repeat("x", 2001), Documents: []string{"1"}, ExpiryDate: "x"},
-			[]string{"documents", "profile_id", "expiry_date", "reason", "notes"}},
+			[]string{"documents", "expiry_date", "reason", "notes"}},
+		"several to update": {issuer.NewBatch{Operation: domain.BatchUpdate, Notes: strings.Repeat("x", 2001), Documents: []string{"1"},
+			ExpiryDate: "2030-01-01"}, []string{"documents", "expiry_date", "reason", "notes"}},
+		"people to update": {issuer.NewBatch{Operation: domain.BatchUpdate, People: people, Reason: domain.ReasonReprovision}, []string{"people"}},
+		"reason not reprovision": {issuer.NewBatch{Operation: domain.BatchUpdate, Documents: documents, Reason: domain.ReasonLost},
+			[]string{"reason"}},
+		"reprovision to cancel": {issuer.NewBatch{Operation: domain.BatchCancel, Documents: documents, Reason: domain.ReasonReprovision},
+			[]string{"reason"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			head := f.AuditHead(t)
@@ -636,6 +653,9 @@ func TestBatchInput(t *testing.T) {
 	}
 	_, err := f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchRequest, People: people,
 		ProfileID: nobodyID})
+	codeIs(t, domain.CodeNotFound, err)
+	_, err = f.Issuer.CreateBatch(t.Context(), f.Admin(), "", issuer.NewBatch{Operation: domain.BatchUpdate, Documents: documents,
+		ProfileID: nobodyID, Reason: domain.ReasonReprovision})
 	codeIs(t, domain.CodeNotFound, err)
 	for _, op := range domain.BatchOperations() {
 		_, err := f.Issuer.CreateBatch(t.Context(), operator(t, f, "none-"+string(op)), "", issuer.NewBatch{Operation: op})

@@ -14,7 +14,7 @@ import (
 
 const (
 	chunkSize    = 100     // items of one transaction
-	chunkReaders = 8       // of one chunk, that look at the rules or start workflows side by side
+	chunkStarts  = 8       // of one chunk, whose workflows are started side by side
 	itemTries    = 5       // of an item that others change meanwhile
 	channelBatch = "batch" // of the audit entries of documents
 )
@@ -29,7 +29,7 @@ func (is *Issuer) BeginBatch(ctx context.Context, id string) (messages.BatchSnap
 	if err != nil {
 		return messages.BatchSnapshot{}, found(err, "batch")
 	}
-	return messages.BatchSnapshot{State: b.State, Total: b.Total}, nil
+	return messages.BatchSnapshot{State: b.State, Total: b.Total, Requests: b.Operation.MakesRequests()}, nil
 }
 
 // EndBatch ends a batch whose items are all done, once.
@@ -160,6 +160,37 @@ func (is *Issuer) batchCaller(ctx context.Context, b domain.Batch) (domain.Calle
 	return caller, nil
 }
 
+// StartRequests starts the workflows of the requests that the items of a page became, and tells progress after each chunk how far that is done. They
+// are not waited for. It may be run again, and by several at once: a request that has begun is left alone, and a second start does no harm.
+func (is *Issuer) StartRequests(ctx context.Context, page messages.BatchPage, progress func(next int) error) error {
+	for next := page.From; ; {
+		items, err := is.Store.RequestsOfBatch(ctx, page.BatchID, next, page.To, chunkSize)
+		if err != nil {
+			return fmt.Errorf("load requests: %w", err)
+		}
+		if len(items) == 0 {
+			return nil
+		}
+		g, starting := errgroup.WithContext(ctx)
+		g.SetLimit(chunkStarts)
+		for _, it := range items {
+			g.Go(func() error {
+				if starting.Err() != nil {
+					return starting.Err()
+				}
+				return is.Engine.StartIssuance(starting, it.RequestID)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return fmt.Errorf("start request: %w", err)
+		}
+		next = items[len(items)-1].N + 1
+		if err := progress(next); err != nil {
+			return err
+		}
+	}
+}
+
 // step is an item with what is to be done: refused, or a change of the document, or the request to be stored.
 type step struct {
 	item     domain.BatchItem
@@ -187,13 +218,25 @@ func (is *Issuer) judgeItems(ctx context.Context, b domain.Batch, caller domain.
 		return nil, err
 	}
 	act, documents := b.Operation.DocumentAct()
-	if documents {
-		return steps, is.judgeDocuments(ctx, act, steps, reached)
+	for i := range steps {
+		if s := &steps[i]; s.item.PersonID == "" || !reached[s.item.PersonID] {
+			s.refused = domain.NotFound(subjectOf(b.Operation))
+		}
 	}
-	return steps, is.judgeRequests(ctx, b, caller, steps, reached)
+	if !documents {
+		return steps, is.judgeRequests(ctx, b, caller, steps)
+	}
+	if err := is.findDocuments(ctx, steps); err != nil {
+		return nil, err
+	}
+	if act == domain.DocumentUpdate {
+		return steps, is.judgeUpdates(ctx, b, caller, steps)
+	}
+	return steps, is.judgeChanges(ctx, act, steps)
 }
 
-func (is *Issuer) judgeDocuments(ctx context.Context, act domain.DocumentAct, steps []step, reached map[string]bool) error {
+// findDocuments adds the documents to the steps.
+func (is *Issuer) findDocuments(ctx context.Context, steps []step) error {
 	ids := make([]string, len(steps))
 	for i, s := range steps {
 		ids[i] = s.item.SubjectID
@@ -202,53 +245,87 @@ func (is *Issuer) judgeDocuments(ctx context.Context, act domain.DocumentAct, st
 	if err != nil {
 		return fmt.Errorf("load documents: %w", err)
 	}
-	profiles := map[string]domain.Profile{}
 	for i := range steps {
 		s := &steps[i]
-		d, ok := docs[s.item.SubjectID]
-		if !ok || s.item.PersonID == "" || !reached[s.item.PersonID] || d.State == domain.DocumentPrepared {
+		if s.document = docs[s.item.SubjectID]; s.refused == nil && (s.document.ID == "" || s.document.State == domain.DocumentPrepared) {
 			s.refused = domain.NotFound("document")
-			continue
-		}
-		profile, ok := profiles[d.ProfileID]
-		if !ok {
-			if profile, err = is.loadProfile(ctx, d.ProfileID); err != nil {
-				return err
-			}
-			profiles[d.ProfileID] = profile
-		}
-		s.document = d
-		if err := documentAllowed(is.asOfNow(d), profile, "", act); err != nil {
-			if s.refused, ok = final(err); !ok {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-func (is *Issuer) judgeRequests(ctx context.Context, b domain.Batch, caller domain.Caller, steps []step, reached map[string]bool) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(chunkReaders)
-	for i := range steps {
-		s := &steps[i]
-		if s.item.PersonID == "" || !reached[s.item.PersonID] {
-			s.refused = domain.NotFound("person")
-			continue
-		}
-		g.Go(func() error {
+func (is *Issuer) judgeChanges(ctx context.Context, act domain.DocumentAct, steps []step) error {
+	profiles := map[string]domain.Profile{}
+	for _, s := range open(steps) {
+		profile, ok := profiles[s.document.ProfileID]
+		if !ok {
 			var err error
-			s.request, err = is.prepareRequest(ctx, caller, NewRequest{PersonID: s.item.PersonID, ProfileID: b.ProfileID, ExpiryDate: b.ExpiryDate})
-			if refused, ok := final(err); ok {
-				s.refused, err = refused, nil
+			if profile, err = is.loadProfile(ctx, s.document.ProfileID); err != nil {
+				return err
 			}
+			profiles[s.document.ProfileID] = profile
+		}
+		if err := s.settle(documentAllowed(is.asOfNow(s.document), profile, "", act)); err != nil {
 			return err
-		})
+		}
 	}
-	return g.Wait()
+	return nil
 }
 
-// applyItems does in one transaction what was found to be allowed, and notes what came of every item. Requests are started afterwards.
+func (is *Issuer) judgeUpdates(ctx context.Context, b domain.Batch, caller domain.Caller, steps []step) error {
+	for _, s := range open(steps) {
+		if b.ProfileID != "" && b.ProfileID != s.document.ProfileID {
+			s.refused, _ = final(otherProfile())
+		}
+	}
+	left := open(steps)
+	docs := make([]domain.Document, len(left))
+	for i, s := range left {
+		docs[i] = s.document
+	}
+	all, err := is.prepareUpdates(ctx, caller, docs...)
+	return settleRequests(left, all, err)
+}
+
+func (is *Issuer) judgeRequests(ctx context.Context, b domain.Batch, caller domain.Caller, steps []step) error {
+	left := open(steps)
+	wishes := make([]NewRequest, len(left))
+	for i, s := range left {
+		wishes[i] = NewRequest{PersonID: s.item.PersonID, ProfileID: b.ProfileID, ExpiryDate: b.ExpiryDate}
+	}
+	all, err := is.prepareRequests(ctx, caller, wishes...)
+	return settleRequests(left, all, err)
+}
+
+// open gives the steps that are not refused.
+func open(steps []step) []*step {
+	var out []*step
+	for i := range steps {
+		if steps[i].refused == nil {
+			out = append(out, &steps[i])
+		}
+	}
+	return out
+}
+
+// settle keeps a refusal with the step; any other error is one of all steps.
+func (s *step) settle(err error) error {
+	refused, ok := final(err)
+	if ok {
+		s.refused, err = refused, nil
+	}
+	return err
+}
+
+func settleRequests(steps []*step, all []prepared, err error) error {
+	for i, p := range all {
+		steps[i].request = p.request
+		err = errors.Join(err, steps[i].settle(p.err))
+	}
+	return err
+}
+
+// applyItems does in one transaction what was found to be allowed, and notes what came of every item.
 func (is *Issuer) applyItems(ctx context.Context, b domain.Batch, caller domain.Caller, steps []step) error {
 	done := make([]domain.BatchItem, len(steps))
 	failed := 0
@@ -259,33 +336,14 @@ func (is *Issuer) applyItems(ctx context.Context, b domain.Batch, caller domain.
 			failed++
 		}
 	}
-	act, documents := b.Operation.DocumentAct()
-	change := documentChange{act: act, reason: b.Reason, notes: b.Notes, channel: channelBatch}
-	err := is.Store.Tx(ctx, func(tx *store.Tx) error {
+	return is.Store.Tx(ctx, func(tx *store.Tx) error {
 		// First, so that of two who were given the same items the second one waits, and then finds them done.
 		if err := tx.EndBatchItems(ctx, b.ID, done, is.Now()); err != nil {
 			return fmt.Errorf("end items: %w", err)
 		}
-		var entries []domain.AuditEntry
-		for _, s := range steps {
-			if s.refused != nil {
-				continue
-			}
-			if documents {
-				own, err := is.changeDocument(ctx, tx, caller, s.document, change)
-				if err != nil {
-					return err
-				}
-				own[0].Changes["batch"] = domain.Change{After: b.ID}
-				entries = append(entries, own...)
-				continue
-			}
-			e, err := is.insertRequest(ctx, tx, caller, s.request)
-			if err != nil {
-				return err
-			}
-			e.Notes, e.Changes["batch"] = b.Notes, domain.Change{After: b.ID}
-			entries = append(entries, e)
+		entries, err := is.carryOut(ctx, tx, b, caller, open(steps))
+		if err != nil {
+			return err
 		}
 		if err := tx.CountBatchItems(ctx, b.ID, len(done)-failed, failed, is.Now()); err != nil {
 			return fmt.Errorf("count items: %w", err)
@@ -295,30 +353,44 @@ func (is *Issuer) applyItems(ctx context.Context, b domain.Batch, caller domain.
 		}
 		return tx.AppendAudit(ctx, entries...)
 	})
-	if err != nil || documents {
-		return err
-	}
-	is.startRequests(ctx, b, steps)
-	return nil
 }
 
-// startRequests starts the workflows of new requests, until one cannot be started: the reconciler starts the rest. They are not waited for.
-func (is *Issuer) startRequests(ctx context.Context, b domain.Batch, steps []step) {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(chunkReaders)
+// carryOut is the part in the transaction of the items that the rules allow; it gives the entries for the audit.
+func (is *Issuer) carryOut(ctx context.Context, tx *store.Tx, b domain.Batch, caller domain.Caller, steps []*step) ([]domain.AuditEntry, error) {
+	act, documents := b.Operation.DocumentAct()
+	if documents && act != domain.DocumentUpdate {
+		return is.changeDocuments(ctx, tx, b, caller, steps)
+	}
+	requests := make([]domain.Request, len(steps))
+	for i, s := range steps {
+		requests[i] = s.request
+	}
+	var entries []domain.AuditEntry
+	var err error
+	if documents {
+		entries, err = is.insertUpdates(ctx, tx, caller, b.Notes, requests...)
+	} else {
+		entries, err = is.insertRequests(ctx, tx, caller, requests...)
+	}
+	for i := range entries {
+		entries[i].Notes, entries[i].Changes["batch"] = b.Notes, domain.Change{After: b.ID}
+	}
+	return entries, err
+}
+
+// changeDocuments is carryOut of changes of documents.
+func (is *Issuer) changeDocuments(ctx context.Context, tx *store.Tx, b domain.Batch, caller domain.Caller, steps []*step) (
+	[]domain.AuditEntry, error) {
+	act, _ := b.Operation.DocumentAct()
+	change := documentChange{act: act, reason: b.Reason, notes: b.Notes, channel: channelBatch}
+	var entries []domain.AuditEntry
 	for _, s := range steps {
-		if s.refused != nil {
-			continue
+		own, err := is.changeDocument(ctx, tx, caller, s.document, change)
+		if err != nil {
+			return nil, err
 		}
-		g.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return is.Engine.StartIssuance(ctx, s.request.ID)
-		})
+		own[0].Changes["batch"] = domain.Change{After: b.ID}
+		entries = append(entries, own...)
 	}
-	if err := g.Wait(); err != nil {
-		is.Log.WarnContext(ctx, "requests of a batch accepted, some workflows not started yet", "batch_id", b.ID,
-			"code", string(domain.CodeOf(err)))
-	}
+	return entries, nil
 }

@@ -341,6 +341,11 @@ func (is *Issuer) ApplyCancellation(ctx context.Context, ref messages.Cancellati
 			if err := is.queueCancellation(ctx, tx, d, c.Reason); err != nil {
 				return err
 			}
+			derived, err := is.cancelDerived(ctx, tx, d, c.Reason)
+			if err != nil {
+				return err
+			}
+			ended = append(ended, derived...)
 			e := is.documentEntry(caller, "document.cancel", d, domain.DocumentCanceled)
 			e.Reason, e.Notes = string(c.Reason), c.Notes
 			entries = append(append(entries, e), ended...)

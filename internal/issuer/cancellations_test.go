@@ -91,7 +91,7 @@ func TestCancellationApproved(t *testing.T) {
 			require.Equal(t, verifier.StatusInvalid, verify(t, f, s).Status, "every copy is revoked")
 		}
 
-		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), d.ID)
+		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), d.ID, 0, 0)
 		require.NoError(t, err)
 		last := history[len(history)-5:]
 		require.Equal(t, []string{"cancellation.create", "cancellation.begin", "document.disable", "cancellation.approve", "document.cancel"},
@@ -370,59 +370,12 @@ func TestCancellationEndsWithItsDocument(t *testing.T) {
 			require.Equal(t, domain.CancellationExpired, cancellationNow(t, f, x.ID).State, name)
 			_, err = f.Issuer.ApproveCancellation(ctx, boss, x.ID, "")
 			codeIs(t, domain.CodeWrongState, err, name)
-			history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), x.DocumentID)
+			history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), x.DocumentID, 0, 0)
 			require.NoError(t, err)
 			last := history[len(history)-1]
 			require.Equal(t, []string{"cancellation.expire", "system", x.ID}, []string{last.Action, last.Actor, last.Subject}, name)
 		}
 		require.Equal(t, domain.DocumentCanceled, stateOf(t, f, replaced.ID))
-	})
-}
-
-// Operators decide, withdraw and cancel directly at once: one of them wins, and wish, document and status list agree (checkInvariants).
-func TestParallelCancellationActs(t *testing.T) {
-	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
-		ctx := t.Context()
-		profile := guardedProfile(t, f, "guarded")
-		bosses := []domain.Caller{operator(t, f, "boss-1", domain.PermApprove), operator(t, f, "boss-2", domain.PermApprove)}
-		var wishes []domain.Cancellation
-		for range 6 {
-			d, _ := issue(t, f, f.Person(t), profile, 1)
-			wishes = append(wishes, askToCancel(t, f, d.ID))
-		}
-		o := profile.Options
-		o.ValidateCancellation = false
-		_, err := f.Issuer.ChangeProfile(ctx, f.Admin(), profile.ID, profile.Version, issuer.SaveProfile{Options: o})
-		require.NoError(t, err)
-		for _, c := range wishes {
-			var won [4]bool
-			var g errgroup.Group
-			for i, act := range []func() error{
-				func() error { _, err := f.Issuer.ApproveCancellation(ctx, bosses[0], c.ID, ""); return err },
-				func() error { _, err := f.Issuer.RejectCancellation(ctx, bosses[1], c.ID, "no"); return err },
-				func() error { _, err := f.Issuer.WithdrawCancellation(ctx, f.Admin(), c.ID, ""); return err },
-				func() error {
-					_, err := f.Issuer.ChangeDocument(ctx, f.Admin(), c.DocumentID, domain.DocumentCancel, domain.ReasonLost, "")
-					return err
-				},
-			} {
-				g.Go(func() error {
-					err := again(act)
-					won[i] = err == nil
-					if code := domain.CodeOf(err); err != nil && code != domain.CodeWrongState && code != domain.CodeAlreadyDecided && code != domain.CodeConflict {
-						return err
-					}
-					return nil
-				})
-			}
-			require.NoError(t, g.Wait())
-			end := map[domain.CancellationState]bool{domain.CancellationApproved: won[0], domain.CancellationRejected: won[1],
-				domain.CancellationWithdrawn: won[2], domain.CancellationExpired: won[3] && !won[1] && !won[2]}
-			got := cancellationNow(t, f, c.ID).State
-			require.True(t, end[got], "%s, won: %v", got, won)
-			require.Equal(t, won[0] || won[3], stateOf(t, f, c.DocumentID) == domain.DocumentCanceled)
-			require.False(t, won[0] && (won[1] || won[2] || won[3]), "%v", won)
-		}
 	})
 }
 

@@ -98,7 +98,7 @@ func TestLockAndResend(t *testing.T) {
 		_, err = f.Issuer.Redeem(ctx, fresh.PreAuthorizedCode, newCode, "s")
 		require.NoError(t, err)
 
-		timeline, err := f.Issuer.Timeline(ctx, f.Admin(), r.ID)
+		timeline, err := f.Issuer.Timeline(ctx, f.Admin(), r.ID, 0, 0)
 		require.NoError(t, err)
 		counts := map[string]int{}
 		for _, a := range actionsOf(timeline) {

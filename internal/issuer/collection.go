@@ -254,11 +254,13 @@ func (is *Issuer) CheckNonce(nonce string) bool {
 	return is.Now().Unix() < int64(binary.BigEndian.Uint64(body[16:])) //nolint:gosec // written by NewNonce
 }
 
-// WalletKey is a key whose possession the wallet has proved, under a nonce.
+// WalletKey is a key whose possession the wallet has proved, under a nonce, or that a trusted attestation has beside such a one.
 type WalletKey struct {
 	Key        *ecdsa.PublicKey
 	Thumbprint string
 	Nonce      string
+	// Attestation is what a trusted attestation states of the key; nil without one, and where none is asked for.
+	Attestation *domain.Attestation
 }
 
 // Collect is a wallet's wish for the document its token is for.
@@ -273,6 +275,8 @@ type Collect struct {
 type Access struct {
 	ConfigurationID string
 	MaxCopies       int
+	// AttestationRoots are the certificates that the key attestations of the request must lead to; nil = no attestation is asked for.
+	AttestationRoots *x509.CertPool
 }
 
 // CheckAccess says whether an access token is good, before anything else of a credential request is looked at (CodeTokenInvalid).
@@ -285,7 +289,15 @@ func (is *Issuer) CheckAccess(ctx context.Context, token string) (Access, error)
 	if err != nil {
 		return Access{}, err
 	}
-	return Access{ConfigurationID: profile.Name, MaxCopies: profile.Options.MaxCopies}, nil
+	out := Access{ConfigurationID: profile.Name, MaxCopies: profile.Options.MaxCopies}
+	demand, err := is.attestationDemand(ctx, profile)
+	if err != nil {
+		return Access{}, err
+	}
+	if demand.Demanded() {
+		out.AttestationRoots = is.attestationRoots
+	}
+	return out, nil
 }
 
 func (is *Issuer) tokenRequest(ctx context.Context, token string) (domain.Request, error) {
@@ -330,6 +342,10 @@ func (is *Issuer) Collect(ctx context.Context, in Collect) ([][]byte, error) {
 	if r.State != domain.RequestAwaitingCollection || !is.Now().Before(r.CollectionDeadline) {
 		return nil, domain.Errorf(domain.CodeOfferInvalid, "this offer was used, withdrawn or has expired")
 	}
+	attested, err := is.checkAttestations(ctx, profile, in.Keys)
+	if err != nil {
+		return nil, err
+	}
 	if err := is.checkDevice(ctx, r, profile); err != nil {
 		if refused, ok := asDomain(err); ok && refused.Code.RefusesCollection() {
 			_, err = is.refuseCollection(ctx, r, refused)
@@ -337,7 +353,7 @@ func (is *Issuer) Collect(ctx context.Context, in Collect) ([][]byte, error) {
 		return nil, refusedFor(r, err)
 	}
 	act := store.Act{Kind: domain.ActCollect, AccountID: wallet().AccountID, Fingerprint: keySet(in.Keys),
-		Params: store.ActParams{Generation: r.Generation, Platform: in.Platform}}
+		Params: store.ActParams{Generation: r.Generation, Platform: in.Platform, Attestations: attested}}
 	for _, k := range in.Keys {
 		der, err := x509.MarshalPKIXPublicKey(k.Key)
 		if err != nil {

@@ -146,7 +146,7 @@ func TestMDMTable(t *testing.T) {
 			now := reload(t, f, r.ID)
 			require.Equal(t, domain.RequestAwaitingCollection, now.State)
 			require.Equal(t, c.code, now.FailureCode)
-			timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), r.ID)
+			timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), r.ID, 0, 0)
 			require.NoError(t, err)
 			last := timeline[len(timeline)-1]
 			require.Equal(t, "request.refused", last.Action)

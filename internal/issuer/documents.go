@@ -26,14 +26,6 @@ type DocumentView struct {
 	AllowedActs []AllowedAct
 }
 
-var documentPermission = map[domain.DocumentAct]domain.Permission{
-	domain.DocumentDisable:       domain.PermDisable,
-	domain.DocumentEnable:        domain.PermDisable,
-	domain.DocumentCancel:        domain.PermCancel,
-	domain.DocumentRequestCancel: domain.PermCancel,
-	domain.DocumentUpdate:        domain.PermUpdate,
-}
-
 // Document reads one document.
 func (is *Issuer) Document(ctx context.Context, caller domain.Caller, id string) (DocumentView, error) {
 	d, err := is.visibleDocument(ctx, caller, id)
@@ -53,11 +45,7 @@ func (is *Issuer) viewDocument(ctx context.Context, caller domain.Caller, d doma
 
 // viewDocuments tells of documents in the states they have now.
 func (is *Issuer) viewDocuments(ctx context.Context, caller domain.Caller, docs ...domain.Document) ([]DocumentView, error) {
-	open, err := is.openCancellations(ctx, docs...)
-	if err != nil {
-		return nil, err
-	}
-	updates, err := is.openUpdates(ctx, docs...)
+	waits, err := is.openWishesOf(ctx, is.Store.Queries, docs...)
 	if err != nil {
 		return nil, err
 	}
@@ -82,9 +70,9 @@ func (is *Issuer) viewDocuments(ctx context.Context, caller domain.Caller, docs 
 			switch {
 			case refused != nil:
 			case act == domain.DocumentUpdate:
-				refused = updateAllowed(out[i].Document, wishes{cancellationID: open[d.ID], update: updates[d.ID]})
+				refused = updateAllowed(out[i].Document, waits[d.ID])
 			default:
-				refused = documentAllowed(out[i].Document, profile, open[d.ID], act)
+				refused = documentAllowed(out[i].Document, profile, waits[d.ID].cancellationID, act)
 			}
 			if refused != nil {
 				a = AllowedAct{Act: act, Code: domain.CodeOf(refused), Why: refused.Error()}
@@ -103,7 +91,8 @@ func (is *Issuer) documentReach(ctx context.Context, caller domain.Caller, docs 
 		people[i] = d.PersonID
 	}
 	reach := map[domain.Permission]map[string]bool{}
-	for _, p := range documentPermission {
+	for _, act := range domain.DocumentActs() {
+		p := act.Permission()
 		if reach[p] != nil || !caller.Has(p) {
 			continue
 		}
@@ -113,7 +102,7 @@ func (is *Issuer) documentReach(ctx context.Context, caller domain.Caller, docs 
 		}
 	}
 	return func(act domain.DocumentAct, d domain.Document) error {
-		p := documentPermission[act]
+		p := act.Permission()
 		if err := caller.Need(p); err != nil {
 			return err
 		}
@@ -207,24 +196,19 @@ func (is *Issuer) asOfNow(d domain.Document) domain.Document {
 	return d
 }
 
-// DocumentHistory lists everything that happened to a document, oldest first (J2).
-func (is *Issuer) DocumentHistory(ctx context.Context, caller domain.Caller, id string) ([]domain.AuditEntry, error) {
+// DocumentHistory lists what happened to a document, oldest first, from the audit entry after the given one on (J2).
+func (is *Issuer) DocumentHistory(ctx context.Context, caller domain.Caller, id string, after int64, limit int) ([]domain.AuditEntry, error) {
 	if _, err := is.visibleDocument(ctx, caller, id); err != nil {
 		return nil, err
 	}
-	const most = 1000
-	out, err := is.Store.Audit(ctx, store.AuditFilter{DocumentID: id}, 0, most)
-	if err != nil {
-		return nil, fmt.Errorf("load history: %w", err)
-	}
-	return out, nil
+	return is.happened(ctx, store.AuditFilter{DocumentID: id}, after, limit)
 }
 
 // ChangeDocument disables, enables or cancels one document (F2, F4). Disabling and canceling need a reason. What changes is what verifiers are told,
 // not what is in the wallet.
 func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id string, act domain.DocumentAct, reason domain.CancelReason,
 	notes string) (DocumentView, error) {
-	if err := caller.Need(documentPermission[act]); err != nil {
+	if err := caller.Need(act.Permission()); err != nil {
 		return DocumentView{}, err
 	}
 	if err := checkReason(act, reason, notes); err != nil {
@@ -237,7 +221,7 @@ func (is *Issuer) ChangeDocument(ctx context.Context, caller domain.Caller, id s
 	if d.State == domain.DocumentPrepared {
 		return DocumentView{}, domain.NotFound("document")
 	}
-	if err := is.needFor(ctx, caller, documentPermission[act], "document", d.PersonID); err != nil {
+	if err := is.needFor(ctx, caller, act.Permission(), "document", d.PersonID); err != nil {
 		return DocumentView{}, err
 	}
 	profile, err := is.loadProfile(ctx, d.ProfileID)
@@ -292,6 +276,11 @@ func (is *Issuer) changeDocument(ctx context.Context, tx *store.Tx, caller domai
 		if err := is.queueCancellation(ctx, tx, d, c.reason); err != nil {
 			return nil, err
 		}
+		derived, err := is.cancelDerived(ctx, tx, d, c.reason)
+		if err != nil {
+			return nil, err
+		}
+		ended = append(ended, derived...)
 	}
 	e := is.documentEntry(caller, "document."+string(c.act), d, to)
 	e.Channel, e.Reason, e.Notes = c.channel, string(c.reason), c.notes

@@ -70,7 +70,7 @@ func TestReissue(t *testing.T) {
 					if now.State == active {
 						continue
 					}
-					history, err := f.Issuer.DocumentHistory(t.Context(), f.Admin(), d.ID)
+					history, err := f.Issuer.DocumentHistory(t.Context(), f.Admin(), d.ID, 0, 0)
 					require.NoError(t, err)
 					last := history[len(history)-1]
 					require.Equal(t, "document.reissue", last.Action)
@@ -134,7 +134,7 @@ func TestStatusBits(t *testing.T) {
 					_, err := f.Issuer.ChangeDocument(ctx, f.Admin(), d.ID, act, domain.ReasonLost, "")
 					codeIs(t, domain.CodeWrongState, err, "canceled is for good")
 				}
-				history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), d.ID)
+				history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), d.ID, 0, 0)
 				require.NoError(t, err)
 				last := history[len(history)-1]
 				require.Equal(t, "document.cancel", last.Action)
@@ -201,7 +201,7 @@ func TestDocumentActsRefused(t *testing.T) {
 		// Scope self sees its own only.
 		_, err = f.Issuer.Document(ctx, self, d.ID)
 		codeIs(t, domain.CodeNotFound, err)
-		_, err = f.Issuer.DocumentHistory(ctx, self, d.ID)
+		_, err = f.Issuer.DocumentHistory(ctx, self, d.ID, 0, 0)
 		codeIs(t, domain.CodeNotFound, err)
 		for _, want := range []issuer.DocumentFilter{{}, {PersonID: person.ID}} {
 			mine, err := f.Issuer.Documents(ctx, self, want, "", 0)
@@ -270,7 +270,7 @@ func TestParallelDocumentActs(t *testing.T) {
 			}
 			require.Contains(t, []domain.Code{domain.CodeWrongState, domain.CodeConflict}, domain.CodeOf(err), "%v", err)
 		}
-		history, err := f.Issuer.DocumentHistory(t.Context(), f.Admin(), d.ID)
+		history, err := f.Issuer.DocumentHistory(t.Context(), f.Admin(), d.ID, 0, 0)
 		require.NoError(t, err)
 		changes := 0
 		for _, action := range actionsOf(history) {

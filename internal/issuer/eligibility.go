@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,39 +15,113 @@ import (
 // facts loads what the rules look at for a document of the person under the latest version of the profile. Who acts, by which channel and which other
 // requests count is for the caller to add.
 func (is *Issuer) facts(ctx context.Context, stage domain.Stage, in NewRequest) (domain.Facts, error) {
-	f := domain.Facts{Stage: stage, Now: is.Now(), Expiry: in.ExpiryDate}
-	var err error
-	if _, err := domain.ParseDate(string(in.ExpiryDate)); err != nil {
-		return f, invalid("expiry_date", "must be a day as YYYY-MM-DD")
+	all, err := is.factsOf(ctx, stage, in)
+	if err != nil {
+		return domain.Facts{}, err
 	}
-	if f.Person, err = is.Store.Person(ctx, in.PersonID); err != nil {
-		return f, found(err, "person")
+	return all[0].Facts, all[0].err
+}
+
+// loaded are facts, or why there are none.
+type loaded struct {
+	domain.Facts
+	err error
+}
+
+// factsOf is facts for many wishes, in the same order, with as many statements as for one. What is wrong with one wish is in its place.
+func (is *Issuer) factsOf(ctx context.Context, stage domain.Stage, wishes ...NewRequest) ([]loaded, error) {
+	settings, err := loadSettings(ctx, is.Store.Queries)
+	if err != nil {
+		return nil, err
 	}
-	if f.Person.Erased() && stage == domain.AtRequest {
-		return f, domain.NotFound("person")
+	signerLimit, defaultLimit, err := is.authority.limits(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if f.Profile, err = is.loadProfile(ctx, in.ProfileID); err != nil {
-		return f, err
+	people, err := is.Store.PeopleByID(ctx, distinct(wishes, func(w NewRequest) string { return w.PersonID })...)
+	if err != nil {
+		return nil, fmt.Errorf("load people: %w", err)
 	}
-	if f.Settings, err = loadSettings(ctx, is.Store.Queries); err != nil {
-		return f, err
+	profiles, err := is.profilesOf(ctx, wishes)
+	if err != nil {
+		return nil, err
 	}
-	o := f.Profile.Options
-	if len(o.CanReceive) > 0 || len(o.CanCollect) > 0 {
-		if f.HolderRoles, err = is.Store.RolesOfPerson(ctx, in.PersonID); err != nil {
-			return f, fmt.Errorf("load roles of holder: %w", err)
+	out := make([]loaded, len(wishes))
+	for i, w := range wishes {
+		f := loaded{Facts: domain.Facts{Stage: stage, Now: is.Now(), Expiry: w.ExpiryDate, Person: people[w.PersonID], Profile: profiles[w.ProfileID],
+			Settings: settings, SignerLimit: signerLimit, DefaultLimit: defaultLimit}}
+		_, badDate := domain.ParseDate(string(w.ExpiryDate))
+		switch {
+		case badDate != nil:
+			f.err = invalid("expiry_date", "must be a day as YYYY-MM-DD")
+		case f.Person.ID == "", f.Person.Erased() && stage == domain.AtRequest:
+			f.err = domain.NotFound("person")
+		case f.Profile.ID == "":
+			f.err = domain.NotFound("profile")
+		default:
+			f.err = is.addFormat(&f.Facts)
 		}
+		out[i] = f
 	}
-	if o.ExclusiveGroup != "" {
-		if f.Documents, err = is.Store.LiveDocuments(ctx, in.PersonID); err != nil {
-			return f, fmt.Errorf("load documents: %w", err)
+	return out, is.addHoldings(ctx, out)
+}
+
+// profilesOf gives the latest versions of the profiles of the wishes, as far as there are such profiles.
+func (is *Issuer) profilesOf(ctx context.Context, wishes []NewRequest) (map[string]domain.Profile, error) {
+	out := map[string]domain.Profile{}
+	for _, id := range distinct(wishes, func(w NewRequest) string { return w.ProfileID }) {
+		profile, err := is.Store.Profile(ctx, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("load profile: %w", err)
 		}
+		out[id] = profile
 	}
-	if err := is.addFormat(&f); err != nil {
-		return f, err
+	return out, nil
+}
+
+// addHoldings adds the roles and the live documents of the people, where the profile looks at them.
+func (is *Issuer) addHoldings(ctx context.Context, all []loaded) error {
+	withRoles := peopleOf(all, func(p domain.Profile) bool { return len(p.Options.CanReceive)+len(p.Options.CanCollect) > 0 })
+	roles, err := is.Store.RolesOfPeople(ctx, withRoles...)
+	if err != nil {
+		return fmt.Errorf("load roles of holders: %w", err)
 	}
-	f.SignerLimit, f.DefaultLimit, err = is.authority.limits(ctx)
-	return f, err
+	withDocuments := peopleOf(all, func(p domain.Profile) bool { return p.Options.ExclusiveGroup != "" || p.Options.DerivedFrom != "" })
+	documents, err := is.Store.LiveDocuments(ctx, withDocuments...)
+	if err != nil {
+		return fmt.Errorf("load documents: %w", err)
+	}
+	held := by(documents, func(d domain.Document) string { return d.PersonID })
+	for i := range all {
+		f := &all[i]
+		f.HolderRoles, f.Documents = roles[f.Person.ID], held[f.Person.ID]
+	}
+	return nil
+}
+
+// peopleOf gives the people of whom facts are about a profile with the property.
+func peopleOf(all []loaded, has func(domain.Profile) bool) []string {
+	chosen := slices.DeleteFunc(slices.Clone(all), func(f loaded) bool { return f.err != nil || !has(f.Profile) })
+	return distinct(chosen, func(f loaded) string { return f.Person.ID })
+}
+
+// distinct gives what the things are known by, sorted and each once.
+func distinct[T any](all []T, name func(T) string) []string {
+	out := make([]string, len(all))
+	for i, x := range all {
+		out[i] = name(x)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// by sorts things into heaps of those that are known by the same name.
+func by[T any](all []T, name func(T) string) map[string][]T {
+	out := map[string][]T{}
+	for _, x := range all {
+		out[name(x)] = append(out[name(x)], x)
+	}
+	return out
 }
 
 // addFormat adds whether the format is installed, and what it says of the person's data.
@@ -75,18 +150,24 @@ func openRequests(ctx context.Context, q store.Queries, profile domain.Profile, 
 	return out, nil
 }
 
-// holdBlock decides, with the person locked to the end of the transaction, whether another open request stands in the way of this one (B5). The
-// unique rule of the table holds between requests that block; this holds for the others too.
-func holdBlock(ctx context.Context, tx *store.Tx, r domain.Request) error {
-	if err := tx.HoldPerson(ctx, r.PersonID); err != nil {
-		return fmt.Errorf("hold person: %w", err)
+// holdBlock decides, with the people locked to the end of the transaction, whether another open request stands in the way of one of these, or one of
+// these in that of another (B5). The unique rule of the table holds between requests that block; this holds for the others too.
+func holdBlock(ctx context.Context, tx *store.Tx, all ...domain.Request) error {
+	meeting := slices.DeleteFunc(slices.Clone(all), func(r domain.Request) bool { return !r.MeetsOthers() })
+	people := distinct(meeting, func(r domain.Request) string { return r.PersonID })
+	if err := tx.HoldPeople(ctx, people...); err != nil {
+		return fmt.Errorf("hold people: %w", err)
 	}
-	others, err := tx.OpenRequests(ctx, r.PersonID)
+	open, err := tx.OpenRequests(ctx, people...)
 	if err != nil {
 		return fmt.Errorf("load open requests: %w", err)
 	}
-	if refused := r.Blocked(others); refused != nil {
-		return refused
+	others := by(open, func(r domain.Request) string { return r.PersonID })
+	for _, r := range meeting {
+		if refused := r.Blocked(others[r.PersonID]); refused != nil {
+			return refused
+		}
+		others[r.PersonID] = append(others[r.PersonID], r)
 	}
 	return nil
 }

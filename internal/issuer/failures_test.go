@@ -91,7 +91,7 @@ func TestFailedTable(t *testing.T) {
 					require.Equal(t, want, again.State, "it begins once")
 					if want == domain.RequestFailed {
 						require.Zero(t, now.Generation, "there was never a link or code")
-						timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), r.ID)
+						timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), r.ID, 0, 0)
 						require.NoError(t, err)
 						require.Equal(t, []string{"request.create", "request.fail"}, actionsOf(timeline))
 						require.Equal(t, domain.Change{After: string(c.code)}, timeline[1].Changes["failure_code"])

@@ -121,7 +121,7 @@ func TestRequestToDocument(t *testing.T) {
 		_, err = f.Issuer.Offer(ctx, link)
 		codeIs(t, domain.CodeOfferInvalid, err)
 
-		timeline, err := f.Issuer.Timeline(ctx, clerk, r.ID)
+		timeline, err := f.Issuer.Timeline(ctx, clerk, r.ID, 0, 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"request.create", "request.begin", "request.approve", "request.redeem", "document.prepare", "request.issue"},
 			actionsOf(timeline))
@@ -171,7 +171,7 @@ func TestChannels(t *testing.T) {
 		codeIs(t, domain.CodeForbidden, err)
 		_, err = f.Issuer.Request(ctx, holder, theirs.ID)
 		codeIs(t, domain.CodeNotFound, err)
-		_, err = f.Issuer.Timeline(ctx, holder, theirs.ID)
+		_, err = f.Issuer.Timeline(ctx, holder, theirs.ID, 0, 0)
 		codeIs(t, domain.CodeNotFound, err)
 		mine, err := f.Issuer.Requests(ctx, holder, issuer.RequestFilter{}, "", 0)
 		require.NoError(t, err)

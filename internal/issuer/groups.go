@@ -123,6 +123,11 @@ func (is *Issuer) ChangeGroup(ctx context.Context, caller domain.Caller, id stri
 		if err := moveTree(ctx, tx, old, next); err != nil {
 			return err
 		}
+		if old.Path != next.Path {
+			if err := recheckLater(ctx, tx, store.DocumentRecheck{GroupID: id}); err != nil {
+				return err
+			}
+		}
 		e := is.entry(caller, "group.change", id)
 		e.Changes = map[string]domain.Change{"path": {Before: old.Path, After: next.Path}}
 		return tx.AppendAudit(ctx, e)

@@ -62,13 +62,14 @@ func rawSQL(t *testing.T, f *issuertest.Fixture) *sql.DB {
 	return db
 }
 
-// checkInvariants: the audit chain is intact; every index of a status list is either that of a copy and says what its document's state asks for,
+// checkInvariants: the audit chain is intact, and every change of a state in it is a step of the lifecycles; every index of a status list is either that of a copy and says what its document's state asks for,
 // or invalid; what is issued is signed, what is not is not.
 func checkInvariants(t *testing.T, f *issuertest.Fixture) {
 	t.Helper()
 	check, err := f.Issuer.VerifyAudit(t.Context(), f.Admin())
 	require.NoError(t, err)
 	require.True(t, check.Intact, "%+v", check)
+	checkSteps(t, f)
 
 	db := rawSQL(t, f)
 	rows, err := db.QueryContext(t.Context(), `SELECT e.value, COALESCE(d.state, ''), COALESCE(r.state, ''), COALESCE(l.bits, 0)
@@ -90,7 +91,9 @@ func checkInvariants(t *testing.T, f *issuertest.Fixture) {
 		case domain.DocumentPrepared:
 			want = 0
 			require.True(t, domain.RequestState(request).Open(), "an intent outlived its request, which is %s", request)
-		case domain.DocumentCanceled, domain.DocumentExpired, domain.DocumentSuperseded:
+		case domain.DocumentExpired:
+			continue // its own end says it, whatever its index said last
+		case domain.DocumentCanceled, domain.DocumentSuperseded:
 		}
 		require.Equal(t, want, value, "status of a document that is %q", document)
 	}
@@ -109,6 +112,9 @@ func checkInvariants(t *testing.T, f *issuertest.Fixture) {
 			JOIN requests r ON r.id = d.request_id WHERE c.issuer_signed IS NOT NULL AND r.state <> 'issued'`,
 		"open cancellations of ended documents": `SELECT count(*) FROM cancellations c JOIN documents d ON d.id = c.document_id
 			WHERE c.state IN ('received', 'awaiting_approval') AND d.state NOT IN ('active', 'disabled')`,
+		"live documents that nobody looks at": `SELECT count(*) FROM documents WHERE state IN ('active', 'disabled') AND next_at IS NULL`,
+		"ended documents of which a plan is kept": `SELECT count(*) FROM documents
+			WHERE state IN ('canceled', 'expired', 'superseded') AND (next_at IS NOT NULL OR data_digest <> '')`,
 		"open updates of ended documents": `SELECT count(*) FROM requests r JOIN documents d ON d.id = r.replaces
 			WHERE r.state IN ('received', 'awaiting_approval', 'awaiting_collection') AND d.state NOT IN ('active', 'disabled')`,
 		"documents superseded by nothing, or not although they are replaced": `SELECT count(*) FROM documents d
@@ -125,6 +131,43 @@ func checkInvariants(t *testing.T, f *issuertest.Fixture) {
 		var n int
 		require.NoError(t, db.QueryRowContext(t.Context(), query).Scan(&n), what)
 		require.Zero(t, n, what)
+	}
+}
+
+// checkSteps: whatever the audit tells of a document, request or cancellation that changed its state is what docs/lifecycle.md says.
+func checkSteps(t *testing.T, f *issuertest.Fixture) {
+	t.Helper()
+	const page = 1000
+	for after := int64(0); ; {
+		entries, err := f.Store.Audit(t.Context(), store.AuditFilter{}, after, page)
+		require.NoError(t, err)
+		for _, e := range entries {
+			after = e.Seq
+			state, changed := e.Changes["state"]
+			if !changed {
+				continue
+			}
+			by := domain.ByAccount
+			switch e.Actor {
+			case "wallet":
+				by = domain.ByWallet
+			case domain.System().AccountID:
+				by = domain.BySystem
+			}
+			told := true
+			switch thing, _, _ := strings.Cut(e.Action, "."); thing {
+			case "document":
+				told = domain.DocumentLifecycle().Tells(e.Action, domain.DocumentState(state.Before), domain.DocumentState(state.After), by)
+			case "request":
+				told = domain.RequestLifecycle().Tells(e.Action, domain.RequestState(state.Before), domain.RequestState(state.After), by)
+			case "cancellation":
+				told = domain.CancellationLifecycle().Tells(e.Action, domain.CancellationState(state.Before), domain.CancellationState(state.After), by)
+			}
+			require.True(t, told, "%s from %q to %q by %s is no step of the lifecycle", e.Action, state.Before, state.After, by)
+		}
+		if len(entries) < page {
+			return
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -79,6 +80,7 @@ type Deps struct {
 	Mailer    Mailer
 	SMS       notify.SMS // nil = no SMS gateway
 	MDM       MDM        // nil = no mobile device management
+	Attestors Attestors  // of wallets' keys
 	Templates *notify.Templates
 	Metrics   *telemetry.Metrics
 	Log       *slog.Logger
@@ -107,19 +109,23 @@ type Issuer struct {
 	codeKey        []byte // authentication codes
 	tokenKey       []byte // links, pre-authorized codes, access tokens, nonces
 	fingerprintKey []byte // of inputs under an idempotency key
+	dataKey        []byte // of the data that documents were made from
 
-	authority    *authority
-	statusCache  statusCache
-	housekeeping interval
+	authority        *authority
+	attestationRoots *x509.CertPool
+	statusCache      statusCache
+	housekeeping     interval
 }
 
 // New makes an Issuer.
 func New(cfg Config, d Deps) *Issuer {
 	is := &Issuer{
 		Deps: d, cfg: cfg,
-		codeKey:        d.Secret.Derive("authentication code"),
-		tokenKey:       d.Secret.Derive("tokens"),
-		fingerprintKey: d.Secret.Derive("idempotency fingerprint"),
+		codeKey:          d.Secret.Derive("authentication code"),
+		tokenKey:         d.Secret.Derive("tokens"),
+		fingerprintKey:   d.Secret.Derive("idempotency fingerprint"),
+		dataKey:          d.Secret.Derive("data of documents"),
+		attestationRoots: d.Attestors.pool(),
 	}
 	is.authority = newAuthority(cfg.Authority, d)
 	return is

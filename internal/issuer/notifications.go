@@ -151,12 +151,11 @@ func (is *Issuer) content(ctx context.Context, m store.Message, a about, s domai
 	case domain.MessageReprovision:
 		return notify.Reprovision{ServerName: server, GivenName: name, DocumentName: document, Deadline: a.request.CollectionDeadline.UTC()}, nil
 	case domain.MessageExpiryReminder:
-		left := a.document.ValidUntil.Sub(is.Now())
-		if left < 0 || !a.document.State.Live() {
+		if is.documentState(a.document) != domain.DocumentActive {
 			return nil, errPointless
 		}
 		return notify.ExpiryReminder{ServerName: server, GivenName: name, DocumentName: document, ValidUntil: a.document.ValidUntil.UTC(),
-			DaysLeft: int(left / (24 * time.Hour))}, nil
+			DaysLeft: domain.DaysLeft(is.Now(), a.document.ValidUntil)}, nil
 	case domain.MessageCancellation:
 		return notify.Cancellation{ServerName: server, GivenName: name, DocumentName: document, CanceledAt: m.CreatedAt.UTC(),
 			Cause: notify.CancelCause(m.Cause)}, nil

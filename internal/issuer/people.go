@@ -265,6 +265,11 @@ func (is *Issuer) changePerson(ctx context.Context, tx *store.Tx, old, next doma
 	if err := tx.UpdatePerson(ctx, next); err != nil {
 		return nil, fmt.Errorf("update person: %w", err)
 	}
+	if !old.SameRecord(&next) {
+		if err := is.recheckDocuments(ctx, tx, old.ID); err != nil {
+			return nil, err
+		}
+	}
 	e.Changes = changes
 	if old.Status == next.Status {
 		return []domain.AuditEntry{e}, nil
@@ -461,7 +466,7 @@ func (is *Issuer) putImage(ctx context.Context, tx *store.Tx, caller domain.Call
 	if err := tx.PutImage(ctx, im); err != nil {
 		return e, false, fmt.Errorf("store image: %w", err)
 	}
-	return e, other, nil
+	return e, other, is.recheckDocuments(ctx, tx, p.ID)
 }
 
 // Image reads a person's image.

@@ -216,21 +216,10 @@ func FuzzImages(f *testing.F) {
 
 var asCSV = issuer.ImportOptions{Format: issuer.ImportCSV}
 
-// importAll imports the file and gives its rows: "line result code field,field".
+// importAll imports the file as the administrator and gives its rows as importFile does.
 func importAll(t testing.TB, f *issuertest.Fixture, file string) ([]string, []issuer.ImportRow, error) {
 	t.Helper()
-	var short []string
-	var rows []issuer.ImportRow
-	err := f.Issuer.ImportPeople(t.Context(), f.Admin(), strings.NewReader(file), asCSV, func(r issuer.ImportRow) error {
-		var fields []string
-		for _, p := range r.Problems {
-			fields = append(fields, p.Field)
-		}
-		short = append(short, strings.TrimSpace(fmt.Sprintf("%d %s %s %s", r.Line, r.Result, r.Code, strings.Join(fields, ","))))
-		rows = append(rows, r)
-		return nil
-	})
-	return short, rows, err
+	return importFile(t, f, f.Admin(), asCSV, strings.NewReader(file))
 }
 
 func TestImport(t *testing.T) {

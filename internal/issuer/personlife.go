@@ -85,6 +85,9 @@ func (is *Issuer) setApproval(ctx context.Context, caller domain.Caller, id stri
 		if err := tx.UpdatePerson(ctx, next); err != nil {
 			return fmt.Errorf("update person: %w", err)
 		}
+		if err := is.recheckDocuments(ctx, tx, id); err != nil {
+			return err
+		}
 		e.Changes = map[string]domain.Change{"data_approved": {Before: string(old.DataApproval.VettedOn),
 			After: string(next.DataApproval.VettedOn)}}
 		if err := tx.AppendAudit(ctx, e); err != nil {
@@ -222,6 +225,11 @@ func (is *Issuer) eraseRecord(ctx context.Context, caller domain.Caller, p domai
 			}
 			return tx.AppendAudit(ctx, slices.Concat([]domain.AuditEntry{e}, ended, retired)...)
 		})
+		if domain.CodeOf(err) == domain.CodeNotFound {
+			if p, loadErr := is.Store.Person(ctx, id); loadErr == nil && p.Erased() {
+				out, err = Erasure{}, nil // somebody else was faster: this call repeats theirs
+			}
+		}
 		if err != nil {
 			return out, err
 		}

@@ -1,13 +1,11 @@
 package issuer_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -237,7 +235,7 @@ func TestDocumentsFollowTheirPerson(t *testing.T) {
 
 			require.NoError(t, c.off(p), way)
 			require.Equal(t, []string{"disabled person", "disabled person", "disabled operator", "canceled", "active"}, states(t, f, all...), way)
-			history, err := f.Issuer.DocumentHistory(ctx, admin, active.ID)
+			history, err := f.Issuer.DocumentHistory(ctx, admin, active.ID, 0, 0)
 			require.NoError(t, err)
 			last := history[len(history)-1]
 			require.Equal(t, "document.disable", last.Action)
@@ -477,7 +475,7 @@ func tableList(f *issuertest.Fixture) (sql string) {
 func search(t *testing.T, db *sql.DB, f *issuertest.Fixture, text string) []string {
 	t.Helper()
 	var found []string
-	for _, table := range namesIn(t, db, tableList(f)) {
+	for _, table := range texts(t, db, tableList(f)) {
 		if holds(t, db, table, text) {
 			found = append(found, table)
 		}
@@ -509,21 +507,6 @@ func holds(t *testing.T, db *sql.DB, table, text string) bool {
 	}
 	require.NoError(t, rows.Err())
 	return hit
-}
-
-func namesIn(t *testing.T, db *sql.DB, query string) []string {
-	t.Helper()
-	rows, err := db.QueryContext(t.Context(), query)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, rows.Close()) }()
-	var out []string
-	for rows.Next() {
-		var s string
-		require.NoError(t, rows.Scan(&s))
-		out = append(out, s)
-	}
-	require.NoError(t, rows.Err())
-	return out
 }
 
 func columnsOf(t *testing.T, db *sql.DB) []string {
@@ -593,90 +576,6 @@ func TestEraseSurvivesAnOutage(t *testing.T) {
 		for _, r := range []domain.Request{first, second} {
 			require.Equal(t, domain.RequestCanceled, reload(t, f, r.ID).State)
 		}
-	})
-}
-
-// TestEraseAgainstCollection: the person is erased right before their document is stored, after everything was checked and signed.
-func TestEraseAgainstCollection(t *testing.T) {
-	for what, end := range map[string]func(ctx context.Context, f *issuertest.Fixture, id string) error{
-		"erase": func(ctx context.Context, f *issuertest.Fixture, id string) error {
-			_, err := f.Issuer.ErasePerson(ctx, f.Admin(), id, issuer.Erase{Reason: domain.ReasonLeft, Confirm: id})
-			return err
-		},
-		"deactivate": func(ctx context.Context, f *issuertest.Fixture, id string) error {
-			_, _, err := f.Issuer.DeactivatePerson(ctx, f.Admin(), id, domain.ReasonLeft, "")
-			return err
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			gate := &gatedKeys{}
-			eachBackendWith(t, issuertest.Options{Keys: gate.wrap}, func(t *testing.T, f *issuertest.Fixture) {
-				p, profile := f.Person(t), f.Profile(t, "mdl")
-				r := newRequest(t, f, p, profile)
-				token, keys := redeem(t, f, r.ID), walletKeys(t, f, 1)
-				var once sync.Once
-				var ended error
-				gate.set(func() error {
-					once.Do(func() { ended = end(t.Context(), f, p.ID) })
-					return nil
-				})
-				_, err := collect(t.Context(), f, profile, token, keys)
-				require.Error(t, err)
-				require.NoError(t, ended)
-				gate.set(nil)
-				d, err := f.Store.DocumentOfRequest(t.Context(), r.ID)
-				require.NoError(t, err)
-				require.NotEqual(t, domain.DocumentActive, d.State)
-				signed, err := f.Store.Copies(t.Context(), d.ID)
-				require.NoError(t, err)
-				require.Nil(t, signed[0].IssuerSigned)
-			})
-		})
-	}
-}
-
-// TestStatusAgainstDocumentActs lets an operator disable and enable documents while their person is deactivated and activated: in the end
-// the person is active, and only what the operator disabled last is disabled.
-func TestStatusAgainstDocumentActs(t *testing.T) {
-	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
-		ctx, admin := t.Context(), f.Admin()
-		p, profile := f.Person(t), f.Profile(t, "mdl")
-		docs := []domain.Document{f.Issue(t, p.ID, profile.ID), f.Issue(t, p.ID, profile.ID)}
-		done := make(chan error, 2)
-		fine := func(err error) error {
-			if c := domain.CodeOf(err); err == nil || c == domain.CodeConflict || c == domain.CodeWrongState || c == domain.CodePersonInactive {
-				return nil
-			}
-			return err
-		}
-		go func() {
-			var err error
-			for range 8 {
-				_, _, e1 := f.Issuer.DeactivatePerson(ctx, admin, p.ID, domain.ReasonLeft, "")
-				_, _, e2 := f.Issuer.ActivatePerson(ctx, admin, p.ID, "")
-				err = errors.Join(err, fine(e1), fine(e2))
-			}
-			done <- err
-		}()
-		go func() {
-			var err error
-			for range 12 {
-				_, e1 := f.Issuer.ChangeDocument(ctx, admin, docs[0].ID, domain.DocumentDisable, domain.ReasonLost, "")
-				_, e2 := f.Issuer.ChangeDocument(ctx, admin, docs[0].ID, domain.DocumentEnable, "", "")
-				err = errors.Join(err, fine(e1), fine(e2))
-			}
-			done <- err
-		}()
-		for range 2 {
-			require.NoError(t, <-done)
-		}
-		if readPerson(t, f, p.ID).Status == domain.PersonInactive {
-			_, _, err := f.Issuer.ActivatePerson(ctx, admin, p.ID, "")
-			require.NoError(t, err)
-		}
-		now := states(t, f, docs...)
-		require.Contains(t, []string{"active", "disabled operator"}, now[0])
-		require.Equal(t, "active", now[1])
 	})
 }
 

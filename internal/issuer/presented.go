@@ -109,7 +109,7 @@ func (is *Issuer) revokedSigners(ctx context.Context) (func(*x509.Certificate) b
 
 // statusNow gives the status of the document that has a place in one of our lists. A place that was never given out is invalid.
 func (is *Issuer) statusNow(ctx context.Context, ref mdoc.StatusRef) (verifier.Status, error) {
-	listID, ours := strings.CutPrefix(ref.URI, is.statusListsURI()+"/")
+	listID, ours := strings.CutPrefix(ref.URI, is.StatusListsURI()+"/")
 	if !ours {
 		return verifier.StatusUnknown, nil
 	}

@@ -75,6 +75,11 @@ func (is *Issuer) ChangeProfile(ctx context.Context, caller domain.Caller, id st
 		if err != nil {
 			return fmt.Errorf("change profile: %w", err)
 		}
+		if old.Options.Renewal.Any() || options.Renewal.Any() {
+			if err := recheckLater(ctx, tx, store.DocumentRecheck{ProfileID: id}); err != nil {
+				return err
+			}
+		}
 		return tx.AppendAudit(ctx, is.profileEntry(caller, "profile.change", p, version))
 	})
 	if err != nil {
@@ -98,9 +103,14 @@ func (is *Issuer) checkProfile(ctx context.Context, in SaveProfile) (domain.Prof
 	problems := domain.CheckProfile(in.Name, o)
 	checkNote(&problems, "comment", in.Comment, maxNote)
 	is.chooseMDM(&problems, &o.MDM)
+	is.Attestors.at(is.Now()).CheckProfile(&problems, o)
 	if err := is.checkRoles(ctx, &problems, o); err != nil {
 		return o, err
 	}
+	if err := is.checkDerived(ctx, &problems, in.Name, o); err != nil {
+		return o, err
+	}
+	is.checkRenewal(&problems, o)
 	var others []*domain.Error
 	if _, ok := is.Formats.Get(o.Format); !ok && o.Format != "" {
 		others = append(others, domain.UnknownFormat())
@@ -116,6 +126,16 @@ func (is *Issuer) checkProfile(ctx context.Context, in SaveProfile) (domain.Prof
 		problems = append(problems, other.Fields...)
 	}
 	return o, problems.Err(domain.CodeInvalid, "the profile breaks a rule")
+}
+
+// checkRenewal reports what only the signers and the format show to be wrong with the renewal.
+func (is *Issuer) checkRenewal(problems *domain.Problems, o domain.ProfileOptions) {
+	if most := is.authority.maxLifetimeDays(); o.Renewal.BeforeExpiryDays >= most && o.LifetimeDays == 0 {
+		problems.Add("renewal.before_expiry_days", "must be less than the %d days that a document signer covers", most)
+	}
+	if f, ok := is.Formats.Get(o.Format); ok && o.Renewal.OnAge && !f.StatesAges() {
+		problems.Add("renewal.on_age", "needs a format with an age that is computed")
+	}
 }
 
 // chooseMDM writes the system that the rule means into it, so that the rule means the same when another one is configured beside it.

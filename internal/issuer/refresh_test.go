@@ -68,7 +68,7 @@ func TestStolenRefreshTokens(t *testing.T) {
 				refusedToken(t, f, old)
 				refusedToken(t, f, present, "none works any more")
 				refusedToken(t, f, old)
-				timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), h.document.RequestID)
+				timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), h.document.RequestID, 0, 0)
 				require.NoError(t, err)
 				last := timeline[len(timeline)-1]
 				require.Equal(t, []string{"request.end_refresh", "wallet", h.document.ID}, []string{last.Action, last.Actor, last.DocumentID})
@@ -183,7 +183,7 @@ func TestParallelRefreshes(t *testing.T) {
 		for _, a := range answers {
 			require.True(t, a.UpdateAvailable)
 		}
-		timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), u.ID)
+		timeline, err := f.Issuer.Timeline(t.Context(), f.Admin(), u.ID, 0, 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"request.update", "request.begin", "request.redeem"}, actionsOf(timeline), "one of them is on record")
 		_, err = collect(t.Context(), f, profile, answers[3].AccessToken, walletKeys(t, f, 1))

@@ -399,9 +399,9 @@ func TestHistoryAndTimelineAreComplete(t *testing.T) {
 		_, err = f.Issuer.ApproveCancellation(ctx, boss, askToCancel(t, f, d.ID).ID, "")
 		require.NoError(t, err)
 
-		timeline, err := f.Issuer.Timeline(ctx, admin, r.ID)
+		timeline, err := f.Issuer.Timeline(ctx, admin, r.ID, 0, 0)
 		require.NoError(t, err)
-		history, err := f.Issuer.DocumentHistory(ctx, admin, d.ID)
+		history, err := f.Issuer.DocumentHistory(ctx, admin, d.ID, 0, 0)
 		require.NoError(t, err)
 		for _, list := range [][]domain.AuditEntry{timeline, history} {
 			for i, e := range list {
@@ -409,7 +409,7 @@ func TestHistoryAndTimelineAreComplete(t *testing.T) {
 				require.True(t, i == 0 || e.Seq > list[i-1].Seq)
 			}
 		}
-		ofUpdate, err := f.Issuer.Timeline(ctx, admin, update.ID)
+		ofUpdate, err := f.Issuer.Timeline(ctx, admin, update.ID, 0, 0)
 		require.NoError(t, err)
 		whole, err := f.Store.Audit(ctx, issuer.AuditFilter{PersonID: person.ID}, 0, 1000)
 		require.NoError(t, err)
@@ -426,6 +426,36 @@ func TestHistoryAndTimelineAreComplete(t *testing.T) {
 			"cancellation.create", "cancellation.begin", "cancellation.reject", "cancellation.create", "cancellation.begin", "cancellation.withdraw",
 			"cancellation.create", "cancellation.begin", "cancellation.approve", "document.cancel"}, actionsOf(history))
 		require.Equal(t, []string{"request.update", "request.begin", "request.reject"}, actionsOf(ofUpdate))
+		for _, c := range []struct {
+			whole []domain.AuditEntry
+			page  func(after int64, limit int) ([]domain.AuditEntry, error)
+		}{
+			{timeline, func(after int64, limit int) ([]domain.AuditEntry, error) {
+				return f.Issuer.Timeline(ctx, admin, r.ID, after, limit)
+			}},
+			{history, func(after int64, limit int) ([]domain.AuditEntry, error) {
+				return f.Issuer.DocumentHistory(ctx, admin, d.ID, after, limit)
+			}},
+		} {
+			var paged []domain.AuditEntry
+			for after := int64(0); ; after = paged[len(paged)-1].Seq {
+				entries, err := c.page(after, 2)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(entries), 2)
+				if len(entries) == 0 {
+					break
+				}
+				paged = append(paged, entries...)
+			}
+			require.Equal(t, c.whole, paged)
+			for _, bad := range []struct {
+				after int64
+				limit int
+			}{{-1, 0}, {0, -1}, {0, 501}} {
+				_, err := c.page(bad.after, bad.limit)
+				codeIs(t, domain.CodeInvalid, err)
+			}
+		}
 	})
 }
 

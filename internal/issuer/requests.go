@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,6 +18,8 @@ type NewRequest struct {
 	PersonID   string      `json:"person_id"`
 	ProfileID  string      `json:"profile_id"`
 	ExpiryDate domain.Date `json:"expiry_date,omitempty"` // last day of validity; empty = as the profile says
+
+	replaces string // of an update: the document
 }
 
 // Preview tells what a request would do, before anything is created (C1).
@@ -87,48 +90,110 @@ func (is *Issuer) acceptRequest(ctx context.Context, caller domain.Caller, key s
 	return id, err
 }
 
+// prepared is a request as it is to be stored, or why there is none.
+type prepared struct {
+	request domain.Request
+	err     error
+}
+
 // prepareRequest holds a new request to the rules and gives it as it is to be stored.
 func (is *Issuer) prepareRequest(ctx context.Context, caller domain.Caller, in NewRequest) (domain.Request, error) {
-	f, err := is.requestFacts(ctx, caller, in)
+	return theOne(is.prepareRequests(ctx, caller, in))
+}
+
+func theOne(all []prepared, err error) (domain.Request, error) {
 	if err != nil {
 		return domain.Request{}, err
 	}
-	if err := f.Judge().Err(); err != nil {
-		return domain.Request{}, err
+	return all[0].request, all[0].err
+}
+
+// prepareRequests is prepareRequest for many wishes, in the same order: each as if those before it that are allowed were there.
+func (is *Issuer) prepareRequests(ctx context.Context, caller domain.Caller, wishes ...NewRequest) ([]prepared, error) {
+	all, err := is.requestFactsOf(ctx, caller, wishes...)
+	if err != nil {
+		return nil, err
 	}
-	return domain.Request{ID: newID(), PersonID: in.PersonID, ProfileID: in.ProfileID, Channel: f.Channel, RequestedBy: caller.AccountID,
-		State: domain.RequestReceived, ExpiryDate: in.ExpiryDate, BlockGroup: f.Profile.BlockGroup(),
-		Blocking: f.Profile.Options.BlockMultipleRequests, CreatedAt: f.Now, UpdatedAt: f.Now}, nil
+	out := make([]prepared, len(wishes))
+	allowed := map[string][]domain.Request{} // by person
+	for i, in := range wishes {
+		f := all[i]
+		if f.err != nil {
+			out[i].err = f.err
+			continue
+		}
+		if f.Profile.MeetsOthers() {
+			f.OpenRequests = slices.Concat(f.OpenRequests, allowed[in.PersonID])
+		}
+		if out[i].err = f.Judge().Err(); out[i].err != nil {
+			continue
+		}
+		r := domain.Request{ID: newID(), PersonID: in.PersonID, ProfileID: in.ProfileID, Channel: f.Channel, RequestedBy: caller.AccountID,
+			State: domain.RequestReceived, ExpiryDate: in.ExpiryDate, Replaces: in.replaces, BlockGroup: f.Profile.BlockGroup(),
+			Blocking: f.Profile.Options.BlockMultipleRequests, CreatedAt: f.Now, UpdatedAt: f.Now}
+		out[i].request, allowed[in.PersonID] = r, append(allowed[in.PersonID], r)
+	}
+	return out, nil
 }
 
 // requestFacts loads what the rules of a new request look at. Whoever may request for a person may see the person's requests, so a refusal may name
 // the one that is in the way.
 func (is *Issuer) requestFacts(ctx context.Context, caller domain.Caller, in NewRequest) (domain.Facts, error) {
-	f, err := is.facts(ctx, domain.AtRequest, in)
+	all, err := is.requestFactsOf(ctx, caller, in)
 	if err != nil {
-		return f, err
+		return domain.Facts{}, err
 	}
-	f.Channel, f.ActorRoles = channelOf(caller, in.PersonID), caller.Roles
-	f.OnScreen = f.Channel == domain.RequestByHolder && caller.Has(domain.PermCollect)
-	f.OpenRequests, err = openRequests(ctx, is.Store.Queries, f.Profile, in.PersonID)
-	return f, err
+	return all[0].Facts, all[0].err
+}
+
+// requestFactsOf is requestFacts for many wishes, as factsOf is for facts.
+func (is *Issuer) requestFactsOf(ctx context.Context, caller domain.Caller, wishes ...NewRequest) ([]loaded, error) {
+	all, err := is.factsOf(ctx, domain.AtRequest, wishes...)
+	if err != nil {
+		return nil, err
+	}
+	requests, err := is.Store.OpenRequests(ctx, peopleOf(all, domain.Profile.MeetsOthers)...)
+	if err != nil {
+		return nil, fmt.Errorf("load open requests: %w", err)
+	}
+	open := by(requests, func(r domain.Request) string { return r.PersonID })
+	for i, in := range wishes {
+		f := &all[i]
+		f.Update, f.Channel, f.ActorRoles = in.replaces != "", channelOf(caller, in.PersonID), caller.Roles
+		f.OnScreen = f.Channel == domain.RequestByHolder && caller.Has(domain.PermCollect)
+		if f.Profile.MeetsOthers() {
+			f.OpenRequests = open[f.Person.ID]
+		}
+	}
+	return all, nil
 }
 
 // insertRequest is the part in the transaction of a request that the rules allow; it gives the entry for the audit.
 func (is *Issuer) insertRequest(ctx context.Context, tx *store.Tx, caller domain.Caller, r domain.Request) (domain.AuditEntry, error) {
-	if r.MeetsOthers() {
-		if err := holdBlock(ctx, tx, r); err != nil {
-			return domain.AuditEntry{}, err
-		}
+	entries, err := is.insertRequests(ctx, tx, caller, r)
+	if err != nil {
+		return domain.AuditEntry{}, err
 	}
-	err := tx.InsertRequest(ctx, r)
+	return entries[0], nil
+}
+
+// insertRequests is insertRequest for many at once; one that is refused refuses all.
+func (is *Issuer) insertRequests(ctx context.Context, tx *store.Tx, caller domain.Caller, all ...domain.Request) ([]domain.AuditEntry, error) {
+	if err := holdBlock(ctx, tx, all...); err != nil {
+		return nil, err
+	}
+	err := tx.InsertRequests(ctx, all)
 	if errors.Is(err, store.ErrExists) {
-		return domain.AuditEntry{}, domain.RequestOpen()
+		return nil, domain.RequestOpen()
 	}
 	if err != nil {
-		return domain.AuditEntry{}, fmt.Errorf("insert request: %w", err)
+		return nil, fmt.Errorf("insert requests: %w", err)
 	}
-	return is.transition(caller, "request.create", r, ""), nil
+	entries := make([]domain.AuditEntry, len(all))
+	for i, r := range all {
+		entries[i] = is.transition(caller, "request.create", r, "")
+	}
+	return entries, nil
 }
 
 // PreviewRequest checks a request and tells what would be sent where, who would be asked, and everything that is in the way.
@@ -260,17 +325,12 @@ func (is *Issuer) listRequests(ctx context.Context, want store.RequestFilter, af
 	return out, nil
 }
 
-// Timeline lists everything that happened to a request, oldest first (C4, J2).
-func (is *Issuer) Timeline(ctx context.Context, caller domain.Caller, id string) ([]domain.AuditEntry, error) {
+// Timeline lists what happened to a request, oldest first, from the audit entry after the given one on (C4, J2).
+func (is *Issuer) Timeline(ctx context.Context, caller domain.Caller, id string, after int64, limit int) ([]domain.AuditEntry, error) {
 	if _, err := is.visibleRequest(ctx, caller, id); err != nil {
 		return nil, err
 	}
-	const most = 1000
-	out, err := is.Store.Audit(ctx, store.AuditFilter{RequestID: id}, 0, most)
-	if err != nil {
-		return nil, fmt.Errorf("load timeline: %w", err)
-	}
-	return out, nil
+	return is.happened(ctx, store.AuditFilter{RequestID: id}, after, limit)
 }
 
 // transition is the audit entry of a request that came into the state it has now.

@@ -415,7 +415,7 @@ func TestApprovalMovesTheBlock(t *testing.T) {
 		codeIs(t, domain.CodeRequestOpen, err)
 		_, err = request(t, f, f.Admin(), person, asked)
 		require.NoError(t, err, "the group it was asked for in is free")
-		timeline, err := f.Issuer.Timeline(ctx, f.Admin(), r.ID)
+		timeline, err := f.Issuer.Timeline(ctx, f.Admin(), r.ID, 0, 0)
 		require.NoError(t, err)
 		last := timeline[len(timeline)-1]
 		require.Equal(t, domain.Change{Before: asked.ID, After: other.ID}, last.Changes["profile_id"])

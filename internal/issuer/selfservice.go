@@ -355,11 +355,11 @@ func (is *Issuer) checkOwnQR(ctx context.Context, r domain.Request, o domain.Pro
 	if len(o.CanCollect) == 0 {
 		return nil
 	}
-	roles, err := is.Store.RolesOfPerson(ctx, person.ID)
+	roles, err := is.Store.RolesOfPeople(ctx, person.ID)
 	if err != nil {
 		return fmt.Errorf("load roles: %w", err)
 	}
-	if !slices.ContainsFunc(roles, func(id string) bool { return slices.Contains(o.CanCollect, id) }) {
+	if !slices.ContainsFunc(roles[person.ID], func(id string) bool { return slices.Contains(o.CanCollect, id) }) {
 		return &domain.Error{Code: domain.CodeRoleMissing, Message: "the profile is for other roles",
 			Fields: []domain.FieldError{{Field: "can_collect", Problem: "has none of the holder's roles"}}}
 	}

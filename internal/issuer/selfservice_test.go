@@ -498,7 +498,7 @@ func TestReportLost(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, got, again)
 		require.Equal(t, before, f.AuditHead(t), "reporting it again changes nothing")
-		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), doc.ID)
+		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), doc.ID, 0, 0)
 		require.NoError(t, err)
 		last := history[len(history)-1]
 		require.Equal(t, []string{"document.cancel", "stolen", "on the train", holder.AccountID, "self_service"},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,6 +32,7 @@ func (is *Issuer) ChangeSettings(ctx context.Context, caller domain.Caller, s do
 	}
 	problems := s.Check()
 	is.checkAddresses(&problems, s)
+	is.Attestors.at(is.Now()).CheckSettings(&problems, s)
 	if s.SelfServiceRole != "" {
 		_, err := is.Store.Role(ctx, s.SelfServiceRole)
 		switch {
@@ -63,6 +65,11 @@ func (is *Issuer) ChangeSettings(ctx context.Context, caller domain.Caller, s do
 		}
 		if err := tx.PutSetting(ctx, settingsRow, string(form), caller.AccountID, is.Now()); err != nil {
 			return fmt.Errorf("store settings: %w", err)
+		}
+		if !slices.Equal(old.ExpiryReminderDays, s.ExpiryReminderDays) {
+			if err := recheckLater(ctx, tx, store.DocumentRecheck{}); err != nil {
+				return err
+			}
 		}
 		e := is.entry(caller, "settings.change", settingsRow)
 		e.Changes, err = differences(old, s)

@@ -34,6 +34,7 @@ type work struct {
 	document domain.Document
 	copies   []domain.Copy
 	signer   signer
+	digest   string // of the data, where a change of them is looked at
 }
 
 // Sign carries out a collect act (H5): prepare and check → record the intent → sign → store, where the first stored result wins → the document is
@@ -69,7 +70,7 @@ func (is *Issuer) sign(ctx context.Context, w work) error {
 		return err
 	}
 	failpoint.Hit("sign.intent")
-	signed, err := is.signCopies(ctx, w)
+	signed, err := is.signCopies(ctx, &w)
 	defer giveBack(signed)
 	if err != nil {
 		return err
@@ -263,7 +264,7 @@ func takeIndex(ctx context.Context, tx *store.Tx, list store.StatusList, documen
 
 // signCopies builds and signs one mdoc for each key. Salts and digest ids are drawn from the copy's seed, so a repetition after a crash signs the
 // same content.
-func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
+func (is *Issuer) signCopies(ctx context.Context, w *work) ([][]byte, error) {
 	images, err := is.Store.Images(ctx, w.facts.Person.ID)
 	if err != nil {
 		return nil, fmt.Errorf("load images: %w", err)
@@ -275,6 +276,11 @@ func (is *Issuer) signCopies(ctx context.Context, w work) ([][]byte, error) {
 	}
 	if err := checkJurisdiction(spaces, w.signer.cert); err != nil {
 		return nil, err
+	}
+	if w.facts.Profile.Options.Renewal.OnChange {
+		if w.digest, err = is.dataDigest(w.format, w.document.ID, w.facts.Person, images); err != nil {
+			return nil, err
+		}
 	}
 	out := make([][]byte, len(w.copies))
 	for i, c := range w.copies {
@@ -343,7 +349,7 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 		if err != nil {
 			return fmt.Errorf("hold request: %w", err)
 		}
-		if err := tx.Activate(ctx, w.document, now); err != nil {
+		if err := tx.Activate(ctx, w.document, is.firstPlan(w), now); err != nil {
 			return fmt.Errorf("activate document: %w", err)
 		}
 		for i, b := range signed {
@@ -364,7 +370,11 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 		if err := tx.MarkActApplied(ctx, w.act.ID); err != nil {
 			return fmt.Errorf("mark act: %w", err)
 		}
-		entries := []domain.AuditEntry{is.transition(wallet(), "request.issue", next, w.request.State)}
+		issued := is.transition(wallet(), "request.issue", next, w.request.State)
+		if err := noteAttestations(&issued, w.act.Params.Attestations); err != nil {
+			return err
+		}
+		entries := []domain.AuditEntry{issued}
 		replaced, err := is.supersede(ctx, tx, w, others)
 		if err != nil {
 			return err
@@ -379,7 +389,7 @@ func (is *Issuer) storeSigned(ctx context.Context, w work, signed [][]byte) erro
 }
 
 // checkHeld looks once more, with the person locked, at what could have changed since the rules were asked: the person, which makes the whole
-// collection worth another try, and the documents they hold (B5). It gives those documents.
+// collection worth another try, and the documents they hold (B5), of which it locks the one that this is derived from. It gives those documents.
 func (is *Issuer) checkHeld(ctx context.Context, tx *store.Tx, w work) ([]domain.Document, error) {
 	person, err := tx.Person(ctx, w.document.PersonID)
 	if err != nil {
@@ -392,7 +402,14 @@ func (is *Issuer) checkHeld(ctx context.Context, tx *store.Tx, w work) ([]domain
 	if f.Documents, err = tx.LiveDocuments(ctx, w.document.PersonID); err != nil {
 		return nil, fmt.Errorf("load documents: %w", err)
 	}
-	return f.Documents, f.Judge().Err()
+	v := f.Judge()
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	if v.ValidUntil.Before(w.document.ValidUntil) {
+		return nil, fmt.Errorf("check lifetime: %w", store.ErrChanged)
+	}
+	return f.Documents, holdParent(ctx, tx, f)
 }
 
 // supersede applies on_reissue and issue_over_existing to the person's other live documents. An update replaces its own document and no other.
@@ -402,6 +419,7 @@ func (is *Issuer) supersede(ctx context.Context, tx *store.Tx, w work, others []
 	}
 	o := w.facts.Profile.Options
 	var entries []domain.AuditEntry
+	var canceled []domain.Document
 	for _, d := range others {
 		to := d.State
 		switch sameGroup := o.CredentialGroup != "" && d.CredentialGroup == o.CredentialGroup; {
@@ -422,6 +440,16 @@ func (is *Issuer) supersede(ctx context.Context, tx *store.Tx, w work, others []
 		e := is.documentEntry(domain.System(), "document.reissue", d, to)
 		e.Notes = "replaced by " + w.document.ID
 		entries = append(append(entries, e), ended...)
+		if to == domain.DocumentCanceled {
+			canceled = append(canceled, d)
+		}
+	}
+	for _, d := range canceled { // when all that is replaced is: what is derived from it may be among that
+		derived, err := is.cancelDerived(ctx, tx, d, domain.ReasonWithdrawn)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, derived...)
 	}
 	return entries, nil
 }

@@ -283,36 +283,6 @@ func TestInterruptedCollections(t *testing.T) {
 	}
 }
 
-// Cancel against collect, many times, with everything running at once: either the document is issued and the cancellation refused, or the request
-// is canceled and the wallet gets nothing. What checkInvariants looks at holds in both.
-func TestCancelAgainstCollect(t *testing.T) {
-	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
-		profile, person := f.Profile(t, "mdl"), f.Person(t)
-		outcomes := map[string]int{}
-		for i := range 20 {
-			r := newRequest(t, f, person, profile)
-			token, wallet := redeem(t, f, r.ID), walletKeys(t, f, 1)
-			var canceled, collected error
-			var g errgroup.Group
-			g.Go(func() error { _, canceled = f.Issuer.CancelRequest(t.Context(), f.Admin(), r.ID, ""); return nil })
-			g.Go(func() error { _, collected = collect(t.Context(), f, profile, token, wallet); return nil })
-			require.NoError(t, g.Wait())
-			switch state := reload(t, f, r.ID).State; state {
-			case domain.RequestIssued:
-				require.NoError(t, collected)
-				codeIs(t, domain.CodeWrongState, canceled)
-			case domain.RequestCanceled:
-				require.NoError(t, canceled)
-				require.Contains(t, []domain.Code{domain.CodeWrongState, domain.CodeOfferInvalid}, domain.CodeOf(collected), "%v", collected)
-			default:
-				t.Fatalf("round %d ended %s: %v, %v", i, state, canceled, collected)
-			}
-			outcomes[string(reload(t, f, r.ID).State)]++
-		}
-		t.Log(outcomes)
-	})
-}
-
 // Two requests of one person in one credential group are collected at the same moment: in the end the person has one live document.
 func TestParallelCollectionsOfOneGroup(t *testing.T) {
 	gate := &gatedKeys{}

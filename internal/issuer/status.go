@@ -106,11 +106,11 @@ func draw(n uint64) (uint64, error) {
 
 // StatusListURI is the address of a list: what the MSO names and the list's subject.
 func (is *Issuer) StatusListURI(listID string) string {
-	return is.statusListsURI() + "/" + listID
+	return is.StatusListsURI() + "/" + listID
 }
 
-// statusListsURI is the address of the list of lists.
-func (is *Issuer) statusListsURI() string { return is.cfg.BaseURL + "/status-lists" }
+// StatusListsURI is the address of the list of lists: what every list and the metadata of the authorization server name.
+func (is *Issuer) StatusListsURI() string { return is.cfg.BaseURL + "/status-lists" }
 
 // StatusListURIs gives the address of every list, for verifiers that want them all.
 func (is *Issuer) StatusListURIs(ctx context.Context) ([]string, error) {
@@ -311,7 +311,7 @@ func (is *Issuer) signList(ctx context.Context, l *servedList, at time.Time) (st
 		return store.StatusToken{}, errors.New("sign status list: it took so long that another process may be at it")
 	}
 	token := statuslist.Token{Subject: is.StatusListURI(l.ID), IssuedAt: at, Expires: earlierOf(at.Add(listValidity), by.cert.NotAfter),
-		TTL: is.cfg.StatusTTL, AggregationURI: is.statusListsURI(), List: list}
+		TTL: is.cfg.StatusTTL, AggregationURI: is.StatusListsURI(), List: list}
 	signed, err := token.Sign(statuslist.Signer{Key: by.key, Chain: []*x509.Certificate{by.cert}})
 	if err != nil {
 		return store.StatusToken{}, fmt.Errorf("sign status list: %w", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/failpoint"
@@ -105,50 +107,73 @@ func (is *Issuer) acceptUpdate(ctx context.Context, caller domain.Caller, act, k
 // prepareUpdate holds an update of the document to the rules and gives it as it is to be stored. A last day of validity that was given for the document
 // holds for its next version too.
 func (is *Issuer) prepareUpdate(ctx context.Context, caller domain.Caller, d domain.Document) (domain.Request, error) {
-	waits, err := is.openWishes(ctx, is.Store.Queries, d)
+	return theOne(is.prepareUpdates(ctx, caller, d))
+}
+
+// prepareUpdates is prepareUpdate for many documents, in the same order.
+func (is *Issuer) prepareUpdates(ctx context.Context, caller domain.Caller, docs ...domain.Document) ([]prepared, error) {
+	waits, err := is.openWishesOf(ctx, is.Store.Queries, docs...)
 	if err != nil {
-		return domain.Request{}, err
+		return nil, err
 	}
-	if err := updateAllowed(is.asOfNow(d), waits); err != nil {
-		return domain.Request{}, err
-	}
-	origin, err := is.Store.Request(ctx, d.RequestID)
+	origins, err := is.Store.RequestsByID(ctx, distinct(docs, func(d domain.Document) string { return d.RequestID })...)
 	if err != nil {
-		return domain.Request{}, fmt.Errorf("load request: %w", err)
+		return nil, fmt.Errorf("load requests: %w", err)
 	}
-	f, err := is.requestFacts(ctx, caller, NewRequest{PersonID: d.PersonID, ProfileID: d.ProfileID, ExpiryDate: origin.ExpiryDate})
-	if err != nil {
-		return domain.Request{}, err
+	out := make([]prepared, len(docs))
+	var wishes []NewRequest
+	var places []int // of the wishes among the documents
+	for i, d := range docs {
+		if out[i].err = updateAllowed(is.asOfNow(d), waits[d.ID]); out[i].err == nil {
+			places = append(places, i)
+			wishes = append(wishes, NewRequest{PersonID: d.PersonID, ProfileID: d.ProfileID, ExpiryDate: origins[d.RequestID].ExpiryDate,
+				replaces: d.ID})
+		}
 	}
-	f.Update = true
-	if err := f.Judge().Err(); err != nil {
-		return domain.Request{}, err
+	judged, err := is.prepareRequests(ctx, caller, wishes...)
+	for i, p := range judged {
+		out[places[i]] = p
 	}
-	return domain.Request{ID: newID(), PersonID: d.PersonID, ProfileID: d.ProfileID, Channel: f.Channel, RequestedBy: caller.AccountID,
-		State: domain.RequestReceived, ExpiryDate: origin.ExpiryDate, Replaces: d.ID, BlockGroup: f.Profile.BlockGroup(),
-		Blocking: f.Profile.Options.BlockMultipleRequests, CreatedAt: f.Now, UpdatedAt: f.Now}, nil
+	return out, err
 }
 
 // insertUpdate is the part in the transaction of an update that the rules allow; it gives the entry for the audit. store.ErrChanged when the document is
 // not active any more.
 func (is *Issuer) insertUpdate(ctx context.Context, tx *store.Tx, caller domain.Caller, r domain.Request, notes string) (domain.AuditEntry, error) {
-	if err := tx.HoldPerson(ctx, r.PersonID); err != nil {
-		return domain.AuditEntry{}, fmt.Errorf("hold person: %w", err)
-	}
-	d, err := holdActive(ctx, tx, r.Replaces)
+	entries, err := is.insertUpdates(ctx, tx, caller, notes, r)
 	if err != nil {
 		return domain.AuditEntry{}, err
 	}
-	waits, err := is.openWishes(ctx, tx.Queries, d)
+	return entries[0], nil
+}
+
+// insertUpdates is insertUpdate for many at once; one that is refused refuses all.
+func (is *Issuer) insertUpdates(ctx context.Context, tx *store.Tx, caller domain.Caller, notes string, all ...domain.Request) ([]domain.AuditEntry, error) {
+	if err := tx.HoldPeople(ctx, distinct(all, func(r domain.Request) string { return r.PersonID })...); err != nil {
+		return nil, fmt.Errorf("hold people: %w", err)
+	}
+	held, err := tx.HoldDocuments(ctx, domain.DocumentActive, distinct(all, func(r domain.Request) string { return r.Replaces })...)
 	if err != nil {
-		return domain.AuditEntry{}, err
+		return nil, fmt.Errorf("hold documents: %w", err)
 	}
-	if err := updateAllowed(is.asOfNow(d), waits); err != nil {
-		return domain.AuditEntry{}, err
+	waits, err := is.openWishesOf(ctx, tx.Queries, slices.Collect(maps.Values(held))...)
+	if err != nil {
+		return nil, err
 	}
-	e, err := is.insertRequest(ctx, tx, caller, r)
-	e.Action, e.DocumentID, e.Reason, e.Notes = "request.update", d.ID, domain.ReasonReprovision, notes
-	return e, err
+	for _, r := range all {
+		if err := updateAllowed(is.asOfNow(held[r.Replaces]), waits[r.Replaces]); err != nil {
+			return nil, err
+		}
+	}
+	entries, err := is.insertRequests(ctx, tx, caller, all...)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range all {
+		e := &entries[i]
+		e.Action, e.DocumentID, e.Reason, e.Notes = "request.update", r.Replaces, domain.ReasonReprovision, notes
+	}
+	return entries, nil
 }
 
 // holdActive locks a document to the end of the transaction; store.ErrChanged unless it is active.
@@ -171,37 +196,27 @@ type wishes struct {
 
 // openWishes gives what waits to be done with one document.
 func (is *Issuer) openWishes(ctx context.Context, q store.Queries, d domain.Document) (wishes, error) {
-	cancellations, err := q.OpenCancellations(ctx, d.ID)
-	if err != nil {
-		return wishes{}, fmt.Errorf("load open cancellations: %w", err)
-	}
-	updates, err := q.OpenUpdates(ctx, d.ID)
-	if err != nil {
-		return wishes{}, fmt.Errorf("load open updates: %w", err)
-	}
-	var w wishes
-	if len(cancellations) > 0 {
-		w.cancellationID = cancellations[0].ID
-	}
-	if len(updates) > 0 {
-		w.update = &updates[0]
-	}
-	return w, nil
+	waits, err := is.openWishesOf(ctx, q, d)
+	return waits[d.ID], err
 }
 
-// openUpdates gives the open updates of the documents, by document.
-func (is *Issuer) openUpdates(ctx context.Context, docs ...domain.Document) (map[string]*domain.Request, error) {
-	ids := make([]string, len(docs))
-	for i, d := range docs {
-		ids[i] = d.ID
+// openWishesOf gives what waits to be done with the documents, by document.
+func (is *Issuer) openWishesOf(ctx context.Context, q store.Queries, docs ...domain.Document) (map[string]wishes, error) {
+	ids := distinct(docs, func(d domain.Document) string { return d.ID })
+	cancellations, err := q.OpenCancellations(ctx, ids...)
+	if err != nil {
+		return nil, fmt.Errorf("load open cancellations: %w", err)
 	}
-	all, err := is.Store.OpenUpdates(ctx, ids...)
+	updates, err := q.OpenUpdates(ctx, ids...)
 	if err != nil {
 		return nil, fmt.Errorf("load open updates: %w", err)
 	}
-	out := make(map[string]*domain.Request, len(all))
-	for i := range all {
-		out[all[i].Replaces] = &all[i]
+	out := make(map[string]wishes, len(docs))
+	for _, c := range cancellations {
+		out[c.DocumentID] = wishes{cancellationID: c.ID}
+	}
+	for i, u := range updates {
+		out[u.Replaces] = wishes{cancellationID: out[u.Replaces].cancellationID, update: &updates[i]}
 	}
 	return out, nil
 }

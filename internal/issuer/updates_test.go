@@ -2,14 +2,11 @@ package issuer_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/issuer"
@@ -139,11 +136,11 @@ func TestUpdate(t *testing.T) {
 			require.Equal(t, verifier.StatusInvalid, verify(t, f, first.signed[i]).Status, "every copy of the old version")
 		}
 
-		timeline, err := f.Issuer.Timeline(ctx, clerk, r.ID)
+		timeline, err := f.Issuer.Timeline(ctx, clerk, r.ID, 0, 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"request.update", "request.begin", "request.redeem", "document.prepare", "request.issue"}, actionsOf(timeline))
 		require.Equal(t, []string{"reprovision", "married"}, []string{timeline[0].Reason, timeline[0].Notes})
-		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), first.document.ID)
+		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), first.document.ID, 0, 0)
 		require.NoError(t, err)
 		require.Equal(t, []string{"document.prepare", "request.issue", "request.update", "document.supersede"}, actionsOf(history))
 		require.Equal(t, "replaced by "+d.ID, history[3].Notes)
@@ -404,7 +401,7 @@ func TestDocumentChangesWhileItsUpdateWaits(t *testing.T) {
 			refused(r, profile, token, domain.RequestCanceled)
 			_, err := f.Issuer.Refresh(ctx, token.RefreshToken)
 			codeIs(t, domain.CodeTokenInvalid, err)
-			timeline, err := f.Issuer.Timeline(ctx, f.Admin(), r.ID)
+			timeline, err := f.Issuer.Timeline(ctx, f.Admin(), r.ID, 0, 0)
 			require.NoError(t, err)
 			last := timeline[len(timeline)-1]
 			require.Equal(t, []string{"request.cancel", "system", "the document is canceled"}, []string{last.Action, last.Actor, last.Notes})
@@ -445,7 +442,7 @@ func TestDocumentChangesWhileItsUpdateWaits(t *testing.T) {
 			_, err = f.Issuer.ApproveCancellation(ctx, boss, c.ID, "")
 			require.NoError(t, err)
 			require.Equal(t, domain.RequestCanceled, reload(t, f, r.ID).State)
-			history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), h.document.ID)
+			history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), h.document.ID, 0, 0)
 			require.NoError(t, err)
 			require.Equal(t, "document.cancel", history[len(history)-1].Action)
 		})
@@ -499,191 +496,10 @@ func TestUpdateLeavesOtherDocuments(t *testing.T) {
 		require.Equal(t, domain.DocumentSuperseded, stateOf(t, f, first.document.ID))
 		require.Equal(t, domain.DocumentActive, stateOf(t, f, second.document.ID))
 		require.Equal(t, domain.DocumentActive, documentOf(t, f, r.ID).State)
-		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), first.document.ID)
+		history, err := f.Issuer.DocumentHistory(ctx, f.Admin(), first.document.ID, 0, 0)
 		require.NoError(t, err)
 		require.NotContains(t, actionsOf(history), "document.reissue")
 	})
-}
-
-// Many ask at once for an update of one document: one is accepted.
-func TestParallelUpdates(t *testing.T) {
-	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
-		d, _ := issue(t, f, f.Person(t), f.Profile(t, "mdl"), 1)
-		for name, key := range map[string]func(i int) string{"each for itself": func(int) string { return "" },
-			"one caller again and again": func(int) string { return "the-same" }} {
-			var mu sync.Mutex
-			accepted := map[string]bool{}
-			var g errgroup.Group
-			for i := range 16 {
-				g.Go(func() error {
-					r, err := f.Issuer.UpdateDocument(t.Context(), f.Admin(), key(i), issuer.NewUpdate{DocumentID: d.ID, Reason: "reprovision"})
-					if domain.CodeOf(err) == domain.CodeConflict && key(i) == "" {
-						return nil
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					accepted[r.ID] = true
-					return err
-				})
-			}
-			require.NoError(t, g.Wait(), name)
-			require.Len(t, accepted, 1, name)
-			for id := range accepted {
-				_, err := f.Issuer.CancelRequest(t.Context(), f.Admin(), id, "")
-				require.NoError(t, err)
-			}
-		}
-	})
-}
-
-// An operator ends or disables the document while the wallet collects its update: either the new version is there and the old one replaced, or nothing
-// was issued.
-func TestUpdateRacesTheEndOfItsDocument(t *testing.T) {
-	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
-		ctx := t.Context()
-		profile, guarded := f.Profile(t, "mdl"), guardedProfile(t, f, "guarded")
-		outcomes := map[string]int{}
-		for round := range 24 {
-			p := profile
-			how := []string{"cancel", "disable", "request_cancel"}[round%3]
-			if how == "request_cancel" {
-				p = guarded
-			}
-			h := hold(t, f, f.Person(t), p, 1)
-			r := askUpdate(t, f, h.document.ID)
-			token, wallet := renew(t, f, h.token.RefreshToken), walletKeys(t, f, 1)
-			var collected, changed error
-			var g errgroup.Group
-			g.Go(func() error { _, collected = collect(ctx, f, p, token.AccessToken, wallet); return nil })
-			g.Go(func() error {
-				switch how {
-				case "request_cancel":
-					_, changed = f.Issuer.RequestCancellation(ctx, f.Admin(), "", issuer.NewCancellation{DocumentID: h.document.ID, Reason: domain.ReasonLost})
-				default:
-					_, changed = f.Issuer.ChangeDocument(ctx, f.Admin(), h.document.ID, domain.DocumentAct(how), domain.ReasonLost, "")
-				}
-				return nil
-			})
-			require.NoError(t, g.Wait())
-			r = reload(t, f, r.ID)
-			old := stateOf(t, f, h.document.ID)
-			outcomes[how+" "+string(r.State)]++
-			if r.State == domain.RequestIssued {
-				require.NoError(t, collected)
-				require.Contains(t, []domain.Code{domain.CodeWrongState, domain.CodeConflict}, domain.CodeOf(changed), "%v", changed)
-				require.Equal(t, domain.DocumentSuperseded, old)
-				require.Equal(t, domain.DocumentActive, stateOf(t, f, r.DocumentID))
-				continue
-			}
-			require.NoError(t, changed, "the document is %s, the update %s: %v", old, r.State, collected)
-			require.Contains(t, []domain.Code{domain.CodeWrongState, domain.CodeOfferInvalid}, domain.CodeOf(collected), "%v", collected)
-			require.Equal(t, map[string]domain.DocumentState{"cancel": "canceled", "disable": "disabled", "request_cancel": "active"}[how], old)
-			require.Equal(t, map[string]domain.RequestState{"cancel": "canceled", "disable": "awaiting_collection",
-				"request_cancel": "awaiting_collection"}[how], r.State)
-			live, err := f.Store.LiveDocuments(ctx, h.document.PersonID)
-			require.NoError(t, err)
-			for _, d := range live {
-				require.Equal(t, h.document.ID, d.ID)
-			}
-		}
-		t.Log(outcomes)
-	})
-}
-
-// Right before the new version is stored the document is canceled or disabled, or a cancellation asked for; nothing is issued.
-func TestDocumentEndsWhileItsUpdateIsSigned(t *testing.T) {
-	gate := &gatedKeys{}
-	eachBackendWith(t, issuertest.Options{Keys: gate.wrap}, func(t *testing.T, f *issuertest.Fixture) {
-		ctx := t.Context()
-		gate.set(nil)
-		profile, guarded := f.Profile(t, "mdl"), guardedProfile(t, f, "guarded")
-		for name, c := range map[string]struct {
-			profile domain.Profile
-			change  func(id string) error
-			want    domain.RequestState
-		}{
-			"canceled": {profile, func(id string) error {
-				_, err := f.Issuer.ChangeDocument(ctx, f.Admin(), id, domain.DocumentCancel, domain.ReasonLost, "")
-				return err
-			}, domain.RequestCanceled},
-			"disabled": {profile, func(id string) error {
-				_, err := f.Issuer.ChangeDocument(ctx, f.Admin(), id, domain.DocumentDisable, domain.ReasonLost, "")
-				return err
-			}, domain.RequestAwaitingCollection},
-			"about to be canceled": {guarded, func(id string) error {
-				_, err := f.Issuer.RequestCancellation(ctx, f.Admin(), "", issuer.NewCancellation{DocumentID: id, Reason: domain.ReasonLost})
-				return err
-			}, domain.RequestAwaitingCollection},
-		} {
-			gate.set(nil)
-			h := hold(t, f, f.Person(t), c.profile, 1)
-			r := askUpdate(t, f, h.document.ID)
-			token := renew(t, f, h.token.RefreshToken)
-			var once sync.Once
-			gate.set(func() (err error) {
-				once.Do(func() { err = c.change(h.document.ID) })
-				return err
-			})
-			_, err := collect(ctx, f, c.profile, token.AccessToken, walletKeys(t, f, 1))
-			gate.set(nil)
-			codeIs(t, domain.CodeWrongState, err, name)
-			require.Equal(t, c.want, reload(t, f, r.ID).State, name)
-			require.NotEqual(t, domain.DocumentActive, documentOf(t, f, r.ID).State, name)
-		}
-	})
-}
-
-// However many wallets come with the token, one new version comes of it.
-func TestParallelCollectionsOfAnUpdate(t *testing.T) {
-	gate := &gatedKeys{}
-	eachBackendWith(t, issuertest.Options{Keys: gate.wrap}, func(t *testing.T, f *issuertest.Fixture) {
-		ctx := t.Context()
-		profile := f.Profile(t, "mdl")
-		for range 4 {
-			gate.set(nil)
-			h := hold(t, f, f.Person(t), profile, 1)
-			askUpdate(t, f, h.document.ID)
-			token := renew(t, f, h.token.RefreshToken)
-			const n = 4
-			wallets := make([][]issuer.WalletKey, n)
-			for i := range wallets {
-				wallets[i] = walletKeys(t, f, 1)
-			}
-			gate.set(meeting(2))
-			var won atomicCount
-			var g errgroup.Group
-			for _, wallet := range wallets {
-				g.Go(func() error {
-					signed, err := collect(ctx, f, profile, token.AccessToken, wallet)
-					if err == nil && len(signed) == 1 {
-						won.add()
-						return nil
-					}
-					if c := domain.CodeOf(err); c == domain.CodeOfferInvalid || c == domain.CodeWrongState || c == domain.CodeInternal {
-						return nil // CodeInternal: the engine would have gone on trying
-					}
-					return fmt.Errorf("collect: %w", err)
-				})
-			}
-			require.NoError(t, g.Wait())
-			gate.set(nil)
-			require.LessOrEqual(t, won.n, 1)
-			live, err := f.Store.LiveDocuments(ctx, h.document.PersonID)
-			require.NoError(t, err)
-			require.Len(t, live, 1)
-		}
-	})
-}
-
-type atomicCount struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (c *atomicCount) add() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
 }
 
 // A process dies at any step of storing an update; the next try ends it, and there is one live document at any time.

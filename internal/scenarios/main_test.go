@@ -2,6 +2,7 @@ package scenarios_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -16,7 +17,9 @@ import (
 	"time"
 
 	"github.com/mdocket/mdocket/internal/config"
+	"github.com/mdocket/mdocket/internal/domain"
 	"github.com/mdocket/mdocket/internal/standalone"
+	"github.com/mdocket/mdocket/internal/wallet"
 )
 
 func TestMain(m *testing.M) {
@@ -55,7 +58,10 @@ var devices *httptest.Server
 // mdmToken is what the device management wants to see.
 const mdmToken = "scenario-mdm-token"
 
-// configure adds what the embedded settings lack: a device management.
+// attestor is whose key attestations the server trusts, for user authentication up to moderate.
+var attestor wallet.Attestor
+
+// configure adds what the embedded settings lack: a device management and an attestor.
 func configure(cfg *config.Config) {
 	devices = httptest.NewTLSServer(http.HandlerFunc(answerDevice))
 	ca := filepath.Join(houseDir, "mdm-ca.pem")
@@ -64,6 +70,15 @@ func configure(cfg *config.Config) {
 		return
 	}
 	cfg.MDM = map[string]config.MDM{"devices": {BaseURL: devices.URL, Path: "/devices/{id}", BearerToken: mdmToken, CAFile: ca}}
+	var root *x509.Certificate
+	if attestor, root, errHouse = wallet.NewAttestor(time.Now()); errHouse != nil {
+		return
+	}
+	cfg.Attestation = config.Attestation{RootsDir: filepath.Join(houseDir, "attestation"), KeyStorage: string(domain.PotentialHigh),
+		UserAuthentication: string(domain.PotentialModerate)}
+	cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw})
+	errHouse = errors.Join(os.Mkdir(cfg.Attestation.RootsDir, 0o700),
+		os.WriteFile(filepath.Join(cfg.Attestation.RootsDir, "root.pem"), cert, 0o600))
 }
 
 // answerDevice knows the devices whose id starts with known, and says of them what comes after.

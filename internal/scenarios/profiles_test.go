@@ -402,6 +402,8 @@ func TestB15Settings(t *testing.T) {
 		"logon rule":         {"logon_code_simple": "12-4N"},
 		"role":               {"self_service_role": "01890000-0000-7000-8000-000000000000"},
 		"base URL":           {"public_base_url": "ftp://x"},
+		"no such level":      {"biometric_verification": "face"},
+		"more than attested": {"biometric_verification": "iso_18045_high"},
 	} {
 		problem := s.admin.refused(t, domain.CodeInvalid, http.MethodPut, "/v1/settings", change(changes))
 		require.NotEmpty(t, problem.fields, name)
@@ -409,4 +411,78 @@ func TestB15Settings(t *testing.T) {
 	err := s.admin.Do(t.Context(), http.MethodPut, "/v1/settings", change(object{"authentication_code_attempts": "five"}), nil)
 	require.True(t, isRefusal(err))
 	require.Equal(t, settings["authentication_code_attempts"], s.admin.get(t, "/v1/settings")["authentication_code_attempts"], "nothing changed")
+}
+
+// B15: a policy of biometric verification holds for every profile, as far as wallets can be attested to meet it.
+func TestB15BiometricVerification(t *testing.T) {
+	s := enterAlone(t)
+	demand := func(level string) {
+		settings := s.admin.get(t, "/v1/settings")
+		settings["biometric_verification"] = level
+		s.admin.put(t, "/v1/settings", settings)
+	}
+	defer demand("")
+	settings := s.admin.get(t, "/v1/settings")
+	require.Empty(t, settings["biometric_verification"], "it is off")
+	settings["biometric_verification"] = "iso_18045_high"
+	problem := s.admin.refused(t, domain.CodeInvalid, http.MethodPut, "/v1/settings", settings)
+	require.Equal(t, []string{"biometric_verification"}, problem.fields, "no wallet could meet it")
+
+	person, profile := s.person(t), s.profile(t)
+	demand("iso_18045_moderate")
+	asks, _ := s.operators(t)
+	asks.ask(t, person, profile)
+	plain := s.holder(t, person)
+	link, code := plain.reads(t, 1)
+	_, err := plain.Collect(t.Context(), link, code, wallet.CollectOptions{})
+	require.ErrorIs(t, err, wallet.ErrUnsupported, "the issuer says what it demands")
+	s.checks(t, s.holderWith(t, person, attesting("", "iso_18045_moderate")).collects(t))
+}
+
+// attesting is an attestor that is trusted and states this.
+func attesting(keyStorage, userAuthentication string) *wallet.Attestor {
+	a := attestor
+	a.KeyStorage, a.UserAuthentication = keyStorage, userAuthentication
+	return &a
+}
+
+// E3: a profile demands key attestations, at the first document and at every update.
+func TestE3KeyAttestation(t *testing.T) {
+	s := enter(t)
+	options := func(storage, authentication string) object {
+		return object{"name": unique("profile"), "options": object{"display_name": "x", "format": "iso-mdl",
+			"key_attestation": object{"key_storage": storage, "user_authentication": authentication}}}
+	}
+	problem := s.admin.refused(t, domain.CodeInvalid, http.MethodPost, "/v1/profiles", options("iso_18045_high", "iso_18045_high"))
+	require.Equal(t, []string{"key_attestation.user_authentication"}, problem.fields, "nobody is trusted that far")
+	require.True(t, isRefusal(s.admin.Do(t.Context(), http.MethodPost, "/v1/profiles", options("face", ""), nil)))
+
+	person := s.person(t)
+	profile := s.profile(t, with{"key_attestation": object{"key_storage": "iso_18045_high"}})
+	asks, _ := s.operators(t)
+	request := asks.ask(t, person, profile)
+	link, code := s.holder(t, person).reads(t, 1)
+	for name, unfit := range map[string]*wallet.Attestor{"none": nil, "weak": attesting("iso_18045_moderate", "iso_18045_moderate")} {
+		_, err := s.holderWith(t, person, unfit).Collect(t.Context(), link, code, wallet.CollectOptions{})
+		require.ErrorIs(t, err, wallet.ErrUnsupported, name)
+	}
+	h := s.holderWith(t, person, attesting("iso_18045_high", ""))
+	got, err := h.Collect(t.Context(), link, code, wallet.CollectOptions{})
+	require.NoError(t, err)
+
+	document := text(t, asks.waits(t, request, domain.RequestIssued), "document_id")
+	asks.post(t, "/v1/documents/"+document+"/update", object{"reason": "reprovision"})
+	until(t, "the update is collected", func() bool {
+		refreshed, err := h.Refresh(t.Context(), got.Document.ID)
+		require.NoError(t, err)
+		return refreshed.Updated
+	})
+	var noted []string
+	for _, e := range s.admin.items(t, "/v1/audit?action=request.issue&person_id="+person) {
+		changes, _ := e["changes"].(object)
+		attested, _ := changes["key_attestation"].(object)
+		noted = append(noted, text(t, attested, "after"))
+	}
+	require.Len(t, noted, 2)
+	require.Contains(t, noted[1], `"key_storage":"iso_18045_high"`)
 }

@@ -53,6 +53,12 @@ var (
 func enter(t *testing.T) *stage {
 	t.Helper()
 	t.Parallel()
+	return enterAlone(t)
+}
+
+// enterAlone gives the stage to a scenario that changes what holds for all: it runs before those that run side by side go on.
+func enterAlone(t *testing.T) *stage {
+	t.Helper()
 	s, err := open()
 	require.NoError(t, err)
 	cast.Do(func() {
@@ -264,10 +270,16 @@ type holder struct {
 // holder gives the person's side of things.
 func (s *stage) holder(t *testing.T, person string) *holder {
 	t.Helper()
+	return s.holderWith(t, person, nil)
+}
+
+// holderWith gives the person a wallet that attests its keys.
+func (s *stage) holderWith(t *testing.T, person string, attests *wallet.Attestor) *holder {
+	t.Helper()
 	p := s.admin.get(t, "/v1/people/"+person)
 	st, err := wallet.Open(filepath.Join(t.TempDir(), "wallet"))
 	require.NoError(t, err)
-	w, err := wallet.New(wallet.Options{Store: st})
+	w, err := wallet.New(wallet.Options{Store: st, Attestor: attests})
 	require.NoError(t, err)
 	h := &holder{Wallet: w, store: st, post: client.New(s.mailboxURL, "")}
 	h.email, _ = p["email"].(string)

@@ -101,6 +101,10 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Server, 
 	}
 	s.closes = append(s.closes, devices.Close)
 	deps.MDM = devices
+	if deps.Attestors.Certificates, err = cfg.Attestation.Roots(); err != nil {
+		return nil, fmt.Errorf("load attestation certificates: %w", err)
+	}
+	deps.Attestors.Most = cfg.Attestation.Most()
 	if deps.Formats, err = format.Load(cfg.FormatsDir); err != nil {
 		return nil, fmt.Errorf("load document formats: %w", err)
 	}
@@ -113,6 +117,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Server, 
 	}, deps)
 	if err := s.Issuer.EnsureAuthority(ctx); err != nil {
 		return nil, fmt.Errorf("prepare authority: %w", err)
+	}
+	if err := s.Issuer.WarnOfUnmetDemands(ctx); err != nil {
+		return nil, err
 	}
 	s.Access = access.New(s.Store, s.cache, time.Now)
 	return s, nil
@@ -171,7 +178,8 @@ func (s *Server) Ready(ctx context.Context) error {
 // Workers gives the workers of this process.
 func (s *Server) Workers() *worker.Workers {
 	acts := worker.Activities{Issuance: activities.NewIssuance(s.Issuer, s.Engine.StartIssuance, s.Log),
-		Cancellation: activities.NewCancellation(s.Issuer, s.Log), Batch: activities.NewBatch(s.Issuer, s.Log), Notices: activities.NewNotices(s.Issuer, s.Log)}
+		Cancellation: activities.NewCancellation(s.Issuer, s.Log), Batch: activities.NewBatch(s.Issuer, s.Log), Notices: activities.NewNotices(s.Issuer, s.Log),
+		Expiry: activities.NewExpiry(s.Issuer, s.Log)}
 	return worker.New(s.Engine, acts, s.Log, worker.Options{Signatures: s.cfg.Worker.Signing})
 }
 
@@ -180,6 +188,13 @@ func (s *Server) Handler() (http.Handler, error) {
 	return api.New(api.Deps{Issuer: s.Issuer, Access: s.Access, Metrics: s.Metrics, Log: s.Log, Ready: s.Ready, Now: time.Now,
 		Config: api.Config{BaseURL: s.cfg.BaseURL, ServerName: s.cfg.ServerName,
 			TrustedProxies: s.cfg.TrustedProxies}})
+}
+
+// Monitoring gives the metrics of a process with an API, for a listener that the public does not reach.
+func (s *Server) Monitoring() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.Metrics.Handler())
+	return mux
 }
 
 // Operations gives health, readiness and metrics of a process without an API.

@@ -184,7 +184,8 @@ func (s *Standalone) settings(cfg *config.Config, o Options, redisURL string) er
 	cfg.SMS = &config.SMS{HTTP: &config.SMSHTTP{Method: http.MethodPost, URL: s.MailboxURL + "/sms",
 		Body: `{"to": {{json .To}}, "text": {{json .Text}}, "id": {{json .ID}}}`, JSONPath: "status", Equals: "accepted"}}
 	// An operator's own files, where there are any.
-	for folder, setting := range map[string]*string{"formats": &cfg.FormatsDir, "templates": &cfg.TemplatesDir} {
+	for folder, setting := range map[string]*string{"formats": &cfg.FormatsDir, "templates": &cfg.TemplatesDir,
+		"attestation": &cfg.Attestation.RootsDir} {
 		dir := filepath.Join(o.DataDir, folder)
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
 			*setting = dir

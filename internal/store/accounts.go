@@ -258,12 +258,25 @@ func (q Queries) Caller(ctx context.Context, accountID string) (domain.Caller, e
 	return c, err
 }
 
-// RolesOfPerson gives the ids of the roles that enabled accounts of the person have.
-func (q Queries) RolesOfPerson(ctx context.Context, personID string) ([]string, error) {
-	var ids []string
-	err := q.list(ctx, &ids, `SELECT DISTINCT x.role_id FROM role_assignments x JOIN accounts a ON a.id = x.account_id
-		WHERE a.person_id = $1 AND NOT a.disabled ORDER BY x.role_id`, personID)
-	return ids, err
+// RolesOfPeople gives the ids of the roles that enabled accounts of the people have, by person.
+func (q Queries) RolesOfPeople(ctx context.Context, personIDs ...string) (map[string][]string, error) {
+	out := make(map[string][]string, len(personIDs))
+	if len(personIDs) == 0 {
+		return out, nil
+	}
+	var f filter
+	f.oneOf("a.person_id", personIDs)
+	f.add("NOT a.disabled")
+	var rows []struct {
+		PersonID string `db:"person_id"`
+		RoleID   string `db:"role_id"`
+	}
+	err := q.list(ctx, &rows, `SELECT DISTINCT a.person_id, x.role_id FROM role_assignments x JOIN accounts a ON a.id = x.account_id`+
+		f.where()+` ORDER BY x.role_id`, f.args...)
+	for _, r := range rows {
+		out[r.PersonID] = append(out[r.PersonID], r.RoleID)
+	}
+	return out, err
 }
 
 // AccountsOfPerson lists the accounts of a person.

@@ -176,7 +176,8 @@ func (q Queries) Batches(ctx context.Context, want BatchFilter, page Page) ([]do
 	f.equal("operation", string(want.Operation))
 	f.equal("state", string(want.State))
 	f.equal("created_by", want.CreatedBy)
-	return listAs(ctx, q, batchRow.batch, `SELECT `+batchColumns+` FROM batches`+page.newestFirst(&f), f.args...)
+	tail := page.newestFirst(&f)
+	return listAs(ctx, q, batchRow.batch, `SELECT `+batchColumns+` FROM batches`+tail, f.args...)
 }
 
 // pop takes the last condition back, to be made part of another one; its arguments stay.
@@ -279,6 +280,15 @@ func (t *Tx) EndBatchItems(ctx context.Context, batchID string, items []domain.B
 	return err
 }
 
+// RequestsOfBatch gives number and request of the items of a batch from one number to another whose request has only been received, in order.
+func (q Queries) RequestsOfBatch(ctx context.Context, batchID string, from, to, limit int) ([]domain.BatchItem, error) {
+	as := func(r batchItemRow) domain.BatchItem {
+		return domain.BatchItem{BatchID: batchID, N: r.N, RequestID: r.RequestID}
+	}
+	return listAs(ctx, q, as, `SELECT n, request_id FROM batch_items WHERE batch_id = $1 AND n BETWEEN $2 AND $3 AND
+		(SELECT r.state FROM requests r WHERE r.id = request_id) = 'received' ORDER BY n LIMIT $4`, batchID, from, to, limit)
+}
+
 // BatchItemFilter narrows the items of one batch.
 type BatchItemFilter struct {
 	BatchID string
@@ -311,7 +321,7 @@ func (q Queries) BatchItems(ctx context.Context, want BatchItemFilter, after, li
 		Begun      bool   `db:"begun"`
 	}
 	err := q.list(ctx, &rows, `SELECT i.batch_id, i.n, i.subject_id, i.person_id,
-		CASE WHEN b.operation = 'request' THEN i.request_id ELSE COALESCE(d.request_id, '') END AS request_id,
+		CASE WHEN b.operation IN ('request', 'update') THEN i.request_id ELSE COALESCE(d.request_id, '') END AS request_id,
 		COALESCE(d.id, '') AS document_id, COALESCE(d.serial, '') AS serial, COALESCE(d.platform, '') AS platform,
 		i.state, i.code, i.message, i.updated_at, i.n <= b.begun AS begun
 		FROM batch_items i JOIN batches b ON b.id = i.batch_id

@@ -87,7 +87,7 @@ func TestSelections(t *testing.T) {
 				outside = append(outside, s)
 			}
 			if i < 6 { // the last one stays prepared
-				require.NoError(t, b.Activate(ctx, s.document, kept))
+				require.NoError(t, b.Activate(ctx, s.document, domain.Plan{}, kept))
 			}
 		}
 		people := func(all ...samples) []string {
@@ -184,7 +184,7 @@ func TestBatchItems(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b backend) {
 		ctx := t.Context()
 		one, two := insertSamples(t, b), insertSamples(t, b)
-		require.NoError(t, b.Activate(ctx, one.document, kept))
+		require.NoError(t, b.Activate(ctx, one.document, domain.Plan{}, kept))
 		batch := insertBatch(t, b, batchOf(domain.BatchCancel),
 			domain.BatchItem{SubjectID: one.document.ID, PersonID: one.person.ID},
 			domain.BatchItem{SubjectID: two.document.ID}, // not found when the batch was made

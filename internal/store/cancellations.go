@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/mdocket/mdocket/internal/domain"
@@ -86,7 +85,8 @@ func (q Queries) Cancellations(ctx context.Context, want CancellationFilter, pag
 	if want.NotForPerson != "" {
 		f.add("person_id <> ?", want.NotForPerson)
 	}
-	return q.cancellations(ctx, page.newestFirst(&f), f.args...)
+	tail := page.newestFirst(&f)
+	return q.cancellations(ctx, tail, f.args...)
 }
 
 // OpenCancellations reads the open cancellations of the documents, at most one of each.
@@ -94,13 +94,9 @@ func (q Queries) OpenCancellations(ctx context.Context, documentIDs ...string) (
 	if len(documentIDs) == 0 {
 		return nil, nil
 	}
-	args := make([]any, len(documentIDs))
-	for i, id := range documentIDs {
-		args[i] = id
-	}
 	var f filter
-	f.add("state IN ('received', 'awaiting_approval')")
-	f.add("document_id IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
+	f.add(openCancellation)
+	f.oneOf("document_id", documentIDs)
 	return q.cancellations(ctx, f.where()+" ORDER BY id", f.args...)
 }
 

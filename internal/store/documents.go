@@ -80,25 +80,53 @@ func (q Queries) ReplaceIntent(ctx context.Context, d domain.Document) error {
 	return err
 }
 
-// Activate turns the prepared document of exactly this act into an active one with the terms it was signed with; ErrChanged when another act
-// took it over or it is done.
-func (q Queries) Activate(ctx context.Context, d domain.Document, at time.Time) error {
+// Activate turns the prepared document of exactly this act into an active one with the terms it was signed with, and plans what is to come; ErrChanged
+// when another act took it over or it is done.
+func (q Queries) Activate(ctx context.Context, d domain.Document, p domain.Plan, at time.Time) error {
 	r := rowOfDocument(d)
 	return q.change(ctx, `UPDATE documents SET state = 'active', profile_version = $1, format_id = $2, format_version = $3, doc_type = $4,
-		credential_group = $5, signer_id = $6, signed_at = $7, valid_from = $8, valid_until = $9, updated_at = $10, exclusive_group = $11
-		WHERE id = $12 AND act_id = $13 AND state = 'prepared'`, r.ProfileVersion, r.FormatID, r.FormatVersion, r.DocType,
-		r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, At(at), r.ExclusiveGroup, r.ID, r.ActID)
+		credential_group = $5, signer_id = $6, signed_at = $7, valid_from = $8, valid_until = $9, updated_at = $10, exclusive_group = $11,
+		next_at = $12, renews = $13, data_digest = $14 WHERE id = $15 AND act_id = $16 AND state = 'prepared'`, r.ProfileVersion, r.FormatID, r.FormatVersion, r.DocType,
+		r.CredentialGroup, r.SignerID, r.SignedAt, r.ValidFrom, r.ValidUntil, At(at), r.ExclusiveGroup, At(p.NextAt), p.Renews,
+		p.Digest, r.ID, r.ActID)
 }
 
-// MoveDocument changes the state where it still is from; else ErrChanged. by is what disabled it, where to is disabled.
+// MoveDocument changes the state where it still is from; else ErrChanged. by is what disabled it, where to is disabled. A document that stays live is to be
+// looked at again; of one that ended nothing of its person's data is kept.
 func (q Queries) MoveDocument(ctx context.Context, id string, from, to domain.DocumentState, by domain.DisabledBy, at time.Time) error {
-	return q.change(ctx, `UPDATE documents SET state = $1, disabled_by = $2, updated_at = $3 WHERE id = $4 AND state = $5`, string(to), string(by),
-		At(at), id, string(from))
+	plan := `next_at = NULL, data_digest = ''`
+	if to.Live() {
+		plan = `next_at = $3`
+	}
+	return q.change(ctx, `UPDATE documents SET state = $1, disabled_by = $2, updated_at = $3, `+plan+` WHERE id = $4 AND state = $5`, string(to),
+		string(by), At(at), id, string(from))
 }
 
 // HoldDocument locks a document to the end of the transaction if it is in the state; else ErrChanged.
 func (t *Tx) HoldDocument(ctx context.Context, id string, state domain.DocumentState) error {
 	return t.change(ctx, `UPDATE documents SET updated_at = updated_at WHERE id = $1 AND state = $2`, id, string(state))
+}
+
+// HoldDocuments locks documents, each named once, to the end of the transaction and reads them as they are now; ErrChanged unless all of them are in
+// the state.
+func (t *Tx) HoldDocuments(ctx context.Context, state domain.DocumentState, ids ...string) (map[string]domain.Document, error) {
+	out := make(map[string]domain.Document, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var f filter
+	f.oneOf("id", ids)
+	all, err := listAs(ctx, t.Queries, documentRow.document,
+		`UPDATE documents SET updated_at = updated_at`+f.where()+` RETURNING `+documentColumns, f.args...)
+	for _, d := range all {
+		if d.State == state {
+			out[d.ID] = d
+		}
+	}
+	if err == nil && len(out) != len(ids) {
+		err = ErrChanged
+	}
+	return out, err
 }
 
 // Document reads one document.
@@ -166,12 +194,19 @@ func (want DocumentFilter) conditions() filter {
 // Documents lists documents, newest first, without those that are only prepared.
 func (q Queries) Documents(ctx context.Context, want DocumentFilter, page Page) ([]domain.Document, error) {
 	f := want.conditions()
-	return q.documents(ctx, page.newestFirst(&f), f.args...)
+	tail := page.newestFirst(&f)
+	return q.documents(ctx, tail, f.args...)
 }
 
-// LiveDocuments lists a person's active and disabled documents.
-func (q Queries) LiveDocuments(ctx context.Context, personID string) ([]domain.Document, error) {
-	return q.documents(ctx, ` WHERE person_id = $1 AND state IN ('active', 'disabled') ORDER BY id`, personID)
+// LiveDocuments lists the active and disabled documents of people.
+func (q Queries) LiveDocuments(ctx context.Context, personIDs ...string) ([]domain.Document, error) {
+	if len(personIDs) == 0 {
+		return nil, nil
+	}
+	var f filter
+	f.oneOf("person_id", personIDs)
+	f.add(heldDocument)
+	return q.documents(ctx, f.where()+" ORDER BY id", f.args...)
 }
 
 func (q Queries) documents(ctx context.Context, tail string, args ...any) ([]domain.Document, error) {

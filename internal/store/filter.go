@@ -71,11 +71,15 @@ func (f *filter) text(column, value string) {
 	f.equal(column, value)
 }
 
-// oneOf adds column IN (values).
+// oneOf adds column IN (values). The last value is said again until their number is a power of two, so that there are few texts to be prepared.
 func (f *filter) oneOf(column string, values []string) {
-	args := make([]any, len(values))
-	for i, v := range values {
-		args[i] = v
+	n := 1
+	for n < len(values) {
+		n *= 2
+	}
+	args := make([]any, n)
+	for i := range args {
+		args[i] = values[min(i, len(values)-1)]
 	}
 	f.add(column+" IN (?"+strings.Repeat(", ?", len(args)-1)+")", args...)
 }

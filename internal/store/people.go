@@ -111,6 +111,22 @@ func (q Queries) Person(ctx context.Context, id string) (domain.Person, error) {
 	return r.person(), err
 }
 
+// PeopleByID reads those of the people that there are.
+func (q Queries) PeopleByID(ctx context.Context, ids ...string) (map[string]domain.Person, error) {
+	out := make(map[string]domain.Person, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var f filter
+	f.oneOf("id", ids)
+	var rows []personRow
+	err := q.list(ctx, &rows, selectPerson+f.where(), f.args...)
+	for _, r := range rows {
+		out[r.ID] = r.person()
+	}
+	return out, err
+}
+
 // PersonByExternalID reads one person by the id another system knows them by.
 func (q Queries) PersonByExternalID(ctx context.Context, externalID string) (domain.Person, error) {
 	var r personRow
@@ -164,7 +180,21 @@ func (q Queries) PersonsWithin(ctx context.Context, w domain.Within, ids ...stri
 // HoldPerson locks a person to the end of the transaction: what depends on all documents of a person is decided by one transaction at a
 // time. ErrChanged when there is no such person.
 func (t *Tx) HoldPerson(ctx context.Context, id string) error {
-	return t.change(ctx, `UPDATE persons SET updated_at = updated_at WHERE id = $1`, id)
+	return t.HoldPeople(ctx, id)
+}
+
+// HoldPeople is HoldPerson for several people, each named once.
+func (t *Tx) HoldPeople(ctx context.Context, ids ...string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var f filter
+	f.oneOf("id", ids)
+	n, err := t.exec(ctx, `UPDATE persons SET updated_at = updated_at`+f.where(), f.args...)
+	if err == nil && n != int64(len(ids)) {
+		err = ErrChanged
+	}
+	return err
 }
 
 // PersonFilter narrows a list of people; empty fields do not. Names, e-mail address and logon name are compared without case; they,

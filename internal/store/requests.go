@@ -66,6 +66,15 @@ func (q Queries) InsertRequest(ctx context.Context, r domain.Request) error {
 	return q.insert(ctx, "requests", requestColumns, rowOfRequest(r))
 }
 
+// InsertRequests is InsertRequest for many at once; one that is refused refuses all.
+func (q Queries) InsertRequests(ctx context.Context, all []domain.Request) error {
+	rows := make([]requestRow, len(all))
+	for i, r := range all {
+		rows[i] = rowOfRequest(r)
+	}
+	return insertAll(ctx, q, "requests", requestColumns, rows)
+}
+
 // MoveRequest writes r where the stored row is still in the state from and of the generation; else ErrChanged. A second open blocking request
 // of the person and block group is ErrExists.
 func (q Queries) MoveRequest(ctx context.Context, r domain.Request, from domain.RequestState, generation int) error {
@@ -115,6 +124,21 @@ func (q Queries) Request(ctx context.Context, id string) (domain.Request, error)
 	return r.request(), err
 }
 
+// RequestsByID reads those of the requests that there are.
+func (q Queries) RequestsByID(ctx context.Context, ids ...string) (map[string]domain.Request, error) {
+	out := make(map[string]domain.Request, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var f filter
+	f.oneOf("id", ids)
+	all, err := q.requests(ctx, f.where(), f.args...)
+	for _, r := range all {
+		out[r.ID] = r
+	}
+	return out, err
+}
+
 // RequestFilter narrows a list of requests; empty fields do not.
 type RequestFilter struct {
 	Within         domain.Within
@@ -142,25 +166,23 @@ func (q Queries) Requests(ctx context.Context, want RequestFilter, page Page) ([
 	for _, id := range want.NotOfProfiles {
 		f.add("profile_id <> ?", id)
 	}
-	return q.requests(ctx, page.newestFirst(&f), f.args...)
+	tail := page.newestFirst(&f)
+	return q.requests(ctx, tail, f.args...)
 }
 
 func (q Queries) requests(ctx context.Context, tail string, args ...any) ([]domain.Request, error) {
 	return listAs(ctx, q, requestRow.request, `SELECT `+requestColumns+` FROM requests`+tail, args...)
 }
 
-// OpenRequestOf gives the id of an open request of the person in the block group other than except, or ErrNotFound.
-func (q Queries) OpenRequestOf(ctx context.Context, personID, blockGroup, except string) (string, error) {
-	var id string
-	err := q.get(ctx, &id, `SELECT id FROM requests WHERE person_id = $1 AND block_group = $2 AND id <> $3
-		AND state IN ('received', 'awaiting_approval', 'awaiting_collection', 'locked') ORDER BY id LIMIT 1`, personID, blockGroup, except)
-	return id, err
-}
-
-// OpenRequests lists a person's open requests.
-func (q Queries) OpenRequests(ctx context.Context, personID string) ([]domain.Request, error) {
-	return q.requests(ctx, ` WHERE person_id = $1 AND state IN ('received', 'awaiting_approval', 'awaiting_collection', 'locked') ORDER BY id`,
-		personID)
+// OpenRequests lists the open requests of people.
+func (q Queries) OpenRequests(ctx context.Context, personIDs ...string) ([]domain.Request, error) {
+	if len(personIDs) == 0 {
+		return nil, nil
+	}
+	var f filter
+	f.oneOf("person_id", personIDs)
+	f.add(openRequest)
+	return q.requests(ctx, f.where()+" ORDER BY id", f.args...)
 }
 
 // RequestsToStart gives the ids of requests whose workflow should be running but may not be: received before the instant, past a deadline by
@@ -197,6 +219,8 @@ type ActParams struct {
 	Keys       [][]byte        `json:"keys,omitempty"`        // collect: PKIX DER
 	// Thumbprints are those of the keys, in the same order (RFC 7638, SHA-256, base64url).
 	Thumbprints []string `json:"thumbprints,omitempty"`
+	// Attestations are what is known of the keys by trusted attestations.
+	Attestations []domain.Attestation `json:"attestations,omitempty"`
 }
 
 type actRow struct {

@@ -49,12 +49,15 @@ func (s *statements) prepare(ctx context.Context, query string) *sqlx.Stmt {
 		return nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if first := s.by[query]; first != nil {
-		_ = stmt.Close()
+	first := s.by[query]
+	if first == nil {
+		s.by[query] = stmt
+	}
+	s.mu.Unlock()
+	if first != nil {
+		_ = stmt.Close() // without the lock: it waits for its connection, which may be busy in a transaction that needs the lock to go on
 		return first
 	}
-	s.by[query] = stmt
 	return stmt
 }
 

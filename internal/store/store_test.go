@@ -513,14 +513,14 @@ func TestDocuments(t *testing.T) {
 		taken := d
 		taken.ActID, taken.SignerID, taken.Platform, taken.Copies = second.ID, "other", domain.PlatformAndroid, 3
 		require.NoError(t, b.ReassignIntent(ctx, taken))
-		require.ErrorIs(t, b.Activate(ctx, d, now), store.ErrChanged)
+		require.ErrorIs(t, b.Activate(ctx, d, domain.Plan{}, now), store.ErrChanged)
 		taken.SignedAt, taken.ValidUntil, taken.FormatVersion = kept.Add(time.Second), kept.Add(48*time.Hour), 3
-		require.NoError(t, b.Activate(ctx, taken, now))
+		require.NoError(t, b.Activate(ctx, taken, domain.Plan{}, now))
 		taken.State = domain.DocumentActive
 		got, err := b.Document(ctx, d.ID)
 		require.NoError(t, err)
 		require.Equal(t, taken, got, "the terms are those it was signed with")
-		require.ErrorIs(t, b.Activate(ctx, taken, now), store.ErrChanged)
+		require.ErrorIs(t, b.Activate(ctx, taken, domain.Plan{}, now), store.ErrChanged)
 		require.ErrorIs(t, b.ReassignIntent(ctx, taken), store.ErrChanged)
 		require.ErrorIs(t, b.ReplaceIntent(ctx, taken), store.ErrChanged)
 
@@ -582,7 +582,7 @@ func TestCopies(t *testing.T) {
 		n, err := b.DropSigned(ctx, now.Add(time.Hour))
 		require.NoError(t, err)
 		require.Zero(t, n, "not while it is being prepared")
-		require.NoError(t, b.Activate(ctx, s.document, now))
+		require.NoError(t, b.Activate(ctx, s.document, domain.Plan{}, now))
 		n, err = b.DropSigned(ctx, kept)
 		require.NoError(t, err)
 		require.Zero(t, n, "not before its time")
@@ -1013,6 +1013,16 @@ func TestOpenRefusesWithoutThePassword(t *testing.T) {
 		require.Error(t, err, dsn)
 		require.NotContains(t, err.Error(), secret)
 	}
+}
+
+// A server that was restarted leaves connections behind that are broken, which is no reason for a process to end with an error.
+func TestCloseWithBrokenConnections(t *testing.T) {
+	b := unmigrated(t, "postgres")
+	require.NoError(t, b.Ping(t.Context()))
+	_, err := b.raw.ExecContext(t.Context(),
+		`SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
 }
 
 func FuzzOpen(f *testing.F) {

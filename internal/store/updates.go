@@ -6,7 +6,13 @@ import (
 	"github.com/mdocket/mdocket/internal/domain"
 )
 
-const openRequest = `state IN ('received', 'awaiting_approval', 'awaiting_collection', 'locked')`
+// What is open or live is said by what it is not: of many open things PostgreSQL would else look through all, where those of a few people or documents
+// are asked for, as long as it does not know how many there are.
+const (
+	openRequest      = `state NOT IN ('issued', 'rejected', 'canceled', 'expired', 'failed')`
+	openCancellation = `state NOT IN ('approved', 'rejected', 'withdrawn', 'expired')`
+	heldDocument     = `state NOT IN ('prepared', 'canceled', 'expired', 'superseded')`
+)
 
 // OpenUpdates reads the open updates of the documents, at most one of each.
 func (q Queries) OpenUpdates(ctx context.Context, documentIDs ...string) ([]domain.Request, error) {

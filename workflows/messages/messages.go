@@ -26,6 +26,7 @@ const (
 	WorkflowBatch        = "Batch"
 	WorkflowReconcile    = "Reconcile"
 	WorkflowNotices      = "Notices"
+	WorkflowExpiry       = "Expiry"
 )
 
 // Updates of the issuance workflow, named as the acts; each carries an ActRef and answers with a Snapshot, the update id is the act's id.
@@ -45,6 +46,7 @@ const SignalLocked = "locked"
 const (
 	ScheduleReconcile = "mdocket-reconcile"
 	ScheduleNotices   = "mdocket-notices"
+	ScheduleExpiry    = "mdocket-expiry"
 )
 
 // IssuanceID gives the workflow id of a request's issuance. It is made from the request id, so a second start is harmless.
@@ -120,13 +122,14 @@ func BatchID(batchID string) string { return "batch-" + batchID }
 // BatchInput starts the workflow of a batch, or continues it.
 type BatchInput struct {
 	BatchID string `json:"batch_id"`
-	Next    int    `json:"next,omitempty"` // the first item that is not done for certain; 0 = the first one
+	Next    int    `json:"next,omitempty"` // the first item that is not done for certain or, of a completed batch, not started; 0 = the first one
 }
 
 // BatchSnapshot is all that the workflow needs to know of a batch.
 type BatchSnapshot struct {
-	State domain.BatchState `json:"state"`
-	Total int               `json:"total"`
+	State    domain.BatchState `json:"state"`
+	Total    int               `json:"total"`
+	Requests bool              `json:"requests,omitempty"` // the items become requests, whose workflows are to be started
 }
 
 // BatchPage names the items of a batch from one number to another, both included.
@@ -141,6 +144,13 @@ type BatchResult struct {
 	Total     int `json:"total"`
 	Completed int `json:"completed"`
 	Failed    int `json:"failed"`
+}
+
+// ExpiryResult counts what a sweep of documents did.
+type ExpiryResult struct {
+	Expired  int `json:"expired"`
+	Reminded int `json:"reminded"`
+	Renewed  int `json:"renewed"`
 }
 
 // NoticesResult counts what a sweep of notices did.

@@ -148,21 +148,31 @@ func (e *Engine) StartBatch(ctx context.Context, batchID string) error {
 	return nil
 }
 
-// RunBatch takes a batch to its end, in pages of seven items.
+// RunBatch takes a batch to its end, in pages of seven items. Requests that cannot be started are left to the reconciler.
 func (e *Engine) RunBatch(ctx context.Context, batchID string) error {
-	const size = 7
 	snap, err := e.issuer.BeginBatch(ctx, batchID)
 	if err != nil {
 		return err
 	}
-	for from := 1; from <= snap.Total; from += size {
-		page := messages.BatchPage{BatchID: batchID, From: from, To: min(from+size-1, snap.Total)}
-		if err := e.issuer.RunBatch(ctx, page, func(int) error { return ctx.Err() }); err != nil {
+	if err := pages(ctx, batchID, snap.Total, e.issuer.RunBatch); err != nil {
+		return err
+	}
+	if _, err := e.issuer.EndBatch(ctx, batchID); err != nil || !snap.Requests {
+		return err
+	}
+	_ = pages(ctx, batchID, snap.Total, e.issuer.StartRequests)
+	return nil
+}
+
+func pages(ctx context.Context, batchID string, total int, do func(context.Context, messages.BatchPage, func(int) error) error) error {
+	const size = 7
+	for from := 1; from <= total; from += size {
+		page := messages.BatchPage{BatchID: batchID, From: from, To: min(from+size-1, total)}
+		if err := do(ctx, page, func(int) error { return ctx.Err() }); err != nil {
 			return err
 		}
 	}
-	_, err = e.issuer.EndBatch(ctx, batchID)
-	return err
+	return nil
 }
 
 // Lock implements issuer.Engine.

@@ -43,6 +43,8 @@ type Options struct {
 	BaseURL  string                          // instead of BaseURL; for a server on loopback
 	Keys     func(keys.Manager) keys.Manager // wraps the keys, to see or stop what is signed
 	MDM      issuer.MDM                      // device management; nil = none
+
+	Attestors issuer.Attestors // whose key attestations are trusted
 }
 
 // Fixture is a running authority. All of it ends with the test.
@@ -104,7 +106,8 @@ func New(t testing.TB, o Options) *Fixture {
 
 	f.Engine = &Engine{}
 	f.Deps = issuer.Deps{Store: f.Store, Engine: f.Engine, Cache: f.Cache, Formats: formats, Keys: keyStore, Secret: secret,
-		Mailer: f.Mail, SMS: f.SMS, MDM: o.MDM, Templates: templates, Metrics: f.Metrics, Log: log, Now: f.Clock.Now, Rand: rand.Reader}
+		Mailer: f.Mail, SMS: f.SMS, MDM: o.MDM, Attestors: o.Attestors, Templates: templates, Metrics: f.Metrics, Log: log, Now: f.Clock.Now,
+		Rand: rand.Reader}
 	if o.Keys != nil {
 		f.Deps.Keys = o.Keys(keyStore)
 	}
