@@ -65,6 +65,7 @@ func (s *statements) prepare(ctx context.Context, query string) *sqlx.Stmt {
 type onStore struct {
 	*sqlx.DB
 	*statements
+	turns
 }
 
 func (s onStore) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -89,6 +90,11 @@ func (s onStore) QueryRowxContext(ctx context.Context, query string, args ...any
 }
 
 func (s onStore) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	end, err := s.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	if stmt := s.prepare(ctx, query); stmt != nil {
 		return stmt.ExecContext(ctx, args...)
 	}

@@ -50,6 +50,7 @@ type Store struct {
 	Queries
 	db       *sqlx.DB
 	prepared *statements
+	turns    turns
 	driver   string
 }
 
@@ -66,8 +67,10 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	var writers turns
 	switch driver {
 	case "sqlite":
+		writers = make(turns, 1)
 		db.SetMaxOpenConns(8)
 		db.SetMaxIdleConns(8)
 	default:
@@ -82,7 +85,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 		return nil, fmt.Errorf("reach database: %w", err)
 	}
 	prepared := newStatements(db)
-	return &Store{Queries: Queries{ext: onStore{db, prepared}, now: time.Now}, db: db, prepared: prepared, driver: driver}, nil
+	return &Store{Queries: Queries{ext: onStore{db, prepared, writers}, now: time.Now}, db: db, prepared: prepared, turns: writers, driver: driver}, nil
 }
 
 // parseDSN turns our address form into what the drivers want. Passwords never appear in its errors.
@@ -223,22 +226,36 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 func (s *Store) once(ctx context.Context, fn func(tx *Tx) error) error {
+	missed, err := s.inTurn(ctx, fn)
+	if err != nil {
+		return err
+	}
+	for _, query := range missed {
+		s.prepared.prepare(ctx, query)
+	}
+	return nil
+}
+
+// inTurn is one try of a transaction; it gives the texts that were not known.
+func (s *Store) inTurn(ctx context.Context, fn func(tx *Tx) error) (missed []string, err error) {
+	end, err := s.turns.take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	defer end()
 	tx, err := s.db.BeginTxx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return nil, fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }()
 	in := &onTx{Tx: tx, statements: s.prepared}
 	if err := fn(&Tx{Queries{ext: in, now: s.now}}); err != nil {
-		return err
+		return nil, err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return nil, fmt.Errorf("commit: %w", err)
 	}
-	for _, query := range in.missed {
-		s.prepared.prepare(ctx, query)
-	}
-	return nil
+	return in.missed, nil
 }
 
 // transient says whether the whole transaction may be tried again.
