@@ -18,7 +18,7 @@ func newBench() *cobra.Command {
 	var jsonPath, markdownPath string
 	o := bench.Options{}
 	cmd := &cobra.Command{
-		Use:   "bench [mdoc|verify|status|issuance|collect|batch|people|start …]",
+		Use:   "bench [" + strings.Join(bench.Parts(), "|") + " …]",
 		Short: "Measure speed and memory, as ratios against floors of the same run",
 		Args:  benchArgs,
 		RunE: func(cmd *cobra.Command, only []string) (err error) {
