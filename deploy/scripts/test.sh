@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every Go test. Packages run with the race detector but for those whose tests are many and mostly wait for databases: of these, the tests that
-# start goroutines run once more with it. The end-to-end tests run without, since they run the built program and measure it.
+# start goroutines run once more with it, and the races (TestRace…) only with it. The end-to-end tests run without, since they run the built program and measure it.
 # TESTFLAGS adds flags of `go test`. The last lines are the result of each package.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -36,7 +36,7 @@ done
 
 failed=0
 echo "== test: ${#large[@]} large packages"
-run "${large[@]}" || failed=1
+run -skip '^TestRace' "${large[@]}" || failed=1
 echo "== test: ${#others[@]} packages with the race detector"
 run -race "${others[@]}" || failed=1
 for package in "${large[@]}"; do

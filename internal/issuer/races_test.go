@@ -47,7 +47,7 @@ type ending struct {
 	refused told     // what those who were not may have been told, by contender
 }
 
-const raceRounds = 15
+const raceRounds = 9
 
 // strike says when those who do not collect begin.
 type strike int
