@@ -39,7 +39,7 @@ generate: build ## Make the generated files anew
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@FUZZTIME=$(FUZZTIME) deploy/scripts/fuzz.sh
 
-bench: build temporal components ## Measure (half an hour on two quiet processors); writes build/bench.json and docs/performance.md
+bench: build temporal components ## Measure (a quarter of an hour on two quiet processors); writes build/bench.json and docs/performance.md
 	@mkdir -p build
 	go build -o build/withservices ./internal/testenv/withservices
 	build/withservices sh -c 'bin/mdocket bench --database "$$MDOCKET_TEST_POSTGRES" --json build/bench.json --markdown docs/performance.md $(ARGS)'

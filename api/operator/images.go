@@ -48,7 +48,7 @@ func (o *operator) images() {
 		Needs: []domain.Permission{domain.PermPeopleWrite}, MaxBody: maxImage, Status: http.StatusNoContent,
 		RequestBody: &huma.RequestBody{Required: true, Description: "The picture, at most 1 MiB", Content: binary()},
 		Summary:     "Store an image",
-		Description: "Stores or replaces the portrait or the signature image. The body must be a JPEG or JPEG 2000 picture of 8 to 4096 pixels a side.",
+		Description: "Stores or replaces the portrait or the signature image. The body must be a JPEG or JPEG 2000 picture of 8 to 2048 pixels a side.",
 		Problems:    []domain.Code{domain.CodeNotFound, domain.CodeImageInvalid}}, o.putImage)
 	add(o, rest.Operation{ID: "get-image", Method: http.MethodGet, Path: "/v1/people/{id}/images/{kind}", Tag: tagPeople,
 		Needs:     []domain.Permission{domain.PermPeopleRead},

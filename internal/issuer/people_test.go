@@ -101,13 +101,17 @@ func jpegOf(t testing.TB, w, h int) []byte {
 	return b.Bytes()
 }
 
-// codestream is a JPEG 2000 codestream of which only the headers are real.
+// codestream is a grey JPEG 2000 picture of one tile, whose data say nothing.
 func codestream(w, h uint32) []byte {
 	b := []byte{0xff, 0x4f, 0xff, 0x51, 0, 41, 0, 0}
-	for _, v := range []uint32{w + 3, h + 5, 3, 5} { // the picture lies at an offset
+	for _, v := range []uint32{w + 3, h + 5, 3, 5, w + 3, h + 5, 0, 0} { // the picture lies at an offset
 		b = binary.BigEndian.AppendUint32(b, v)
 	}
-	return append(b, 1, 2, 3, 0xff, 0xd9)
+	b = append(b, 0, 1, 7, 1, 1)                                            // one component of 8 bits
+	b = append(b, 0xff, 0x52, 0, 12, 0, 0, 0, 1, 0, 0, 4, 4, 0, 1)          // coding style: no decomposition
+	b = append(b, 0xff, 0x5c, 0, 4, 0x40, 0x40)                             // no quantization
+	b = append(b, 0xff, 0x90, 0, 10, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0x93, 0) // the tile, up to the end
+	return append(b, 0xff, 0xd9)
 }
 
 func box(kind string, content []byte) []byte {
@@ -117,6 +121,7 @@ func box(kind string, content []byte) []byte {
 // jp2 puts a codestream into a JP2 file; lengths 0 and 1 are the special forms of the last box.
 func jp2(stream []byte, length uint32) []byte {
 	b := append(box("jP  ", []byte{0x0d, 0x0a, 0x87, 0x0a}), box("ftyp", []byte("jp2 "))...)
+	b = append(b, box("jp2h", nil)...)
 	switch length {
 	case 0:
 		return append(append(b, 0, 0, 0, 0, 'j', 'p', '2', 'c'), stream...)
@@ -160,13 +165,13 @@ func TestImages(t *testing.T) {
 			"JPEG of too many scans":   {append(append([]byte(nil), good[:len(good)-2]...), bytes.Repeat([]byte{0xff, 0xda, 0, 2}, 32)...), ""},
 			"JPEG of more than 1 MiB":  {append(good, make([]byte, 1<<20)...), ""},
 			"JPEG 2000 cut short":      {codestream(64, 80)[:24], ""},
-			"JPEG 2000 without end":    {codestream(64, 80)[:27], ""},
+			"JPEG 2000 without end":    {codestream(64, 80)[:len(codestream(64, 80))-2], ""},
 			"JPEG 2000 too large":      {codestream(2049, 80), ""},
 			"JPEG 2000 of no size":     {codestream(0, 0), ""},
-			"JP2 without codestream":   {jp2(nil, 9)[:20], ""},
-			"JP2 with a broken box":    {append(jp2(nil, 9)[:20], 0, 0, 0, 7, 'j', 'p', '2', 'c'), ""},
-			"JP2 with a box too long":  {append(jp2(nil, 9)[:20], 0xff, 0, 0, 7, 'j', 'p', '2', 'c'), ""},
-			"JP2 with a cut long box":  {append(jp2(nil, 9)[:20], 0, 0, 0, 1, 'j', 'p', '2', 'c'), ""},
+			"JP2 without codestream":   {jp2(nil, 9)[:32], ""},
+			"JP2 with a broken box":    {append(jp2(nil, 9)[:32], 0, 0, 0, 7, 'j', 'p', '2', 'c'), ""},
+			"JP2 with a box too long":  {append(jp2(nil, 9)[:32], 0xff, 0, 0, 7, 'j', 'p', '2', 'c'), ""},
+			"JP2 with a cut long box":  {append(jp2(nil, 9)[:32], 0, 0, 0, 1, 'j', 'p', '2', 'c'), ""},
 		} {
 			err := f.Issuer.PutImage(ctx, f.Admin(), domain.Image{PersonID: p.ID, Kind: domain.ImagePortrait, Bytes: c.b})
 			if c.want == "" {
