@@ -12,14 +12,18 @@ import (
 
 var notices *activities.Notices
 
-// Notices sends the messages that no workflow waits for. A schedule runs it again and again, so a run that fails is not repeated.
+// Notices sends the messages that no workflow waits for.
 func Notices(ctx workflow.Context) (messages.NoticesResult, error) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	var result messages.NoticesResult
+	err := workflow.ExecuteActivity(sweeping(ctx), notices.SendNotices).Get(ctx, &result)
+	return result, err
+}
+
+// sweeping gives the options of an activity that does whatever is due. A schedule runs it again and again, so a run that fails is not repeated.
+func sweeping(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
 		HeartbeatTimeout:    messages.Heartbeat,
 		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
-	var result messages.NoticesResult
-	err := workflow.ExecuteActivity(ctx, notices.SendNotices).Get(ctx, &result)
-	return result, err
 }
