@@ -100,18 +100,21 @@ func (a *Authenticator) OpenSession(ctx context.Context, accountID string) (Sess
 }
 
 func (a *Authenticator) noteFailure(ctx context.Context, login store.Login, now time.Time) error {
-	failures, err := a.store.CountSignInFailure(ctx, login.Account.ID)
+	until := now.Add(lockDuration)
+	answer := refused()
+	err := a.store.Tx(ctx, func(tx *store.Tx) error {
+		answer = refused()
+		failures, err := tx.CountSignInFailure(ctx, login.Account.ID)
+		if err != nil || failures < maxFailures {
+			return err
+		}
+		answer = locked(until)
+		return tx.LockSignIn(ctx, login.Account.ID, until)
+	})
 	if err != nil {
 		return fmt.Errorf("note sign-in: %w", err)
 	}
-	if failures < maxFailures {
-		return refused()
-	}
-	until := now.Add(lockDuration)
-	if err := a.store.LockSignIn(ctx, login.Account.ID, until); err != nil {
-		return fmt.Errorf("lock sign-in: %w", err)
-	}
-	return locked(until)
+	return answer
 }
 
 func refused() error {

@@ -45,6 +45,14 @@ const (
 	RenewalForExpiry RenewalCause = "it expires soon"
 )
 
+// Told is the cause as records keep it: the day on which an age turned would give a birthday away.
+func (c RenewalCause) Told() string {
+	if c == RenewalForAge || c == RenewalForChange {
+		return "what it states has changed"
+	}
+	return string(c)
+}
+
 // RenewalPause is how long a renewal waits that was refused, or whose update came to nothing by itself, before it is asked for again.
 const RenewalPause = 7 * 24 * time.Hour
 
@@ -66,8 +74,9 @@ type Upkeep struct {
 	Reminders []int // of the settings: days before the last day of validity
 	Renewal   RenewalOptions
 	Digest    string    // as in Plan, of the data as they are now
-	Turn      time.Time // when the first of the document's ages turns; zero = none will
-	Declined  bool      // somebody rejected or canceled the last update of the document
+	Turn      time.Time // when the document's ages last turned or, if none has, first turn; zero = none will
+	TurnAfter time.Time // when the next one turns after that; zero = none will
+	Declined  bool      // somebody rejected or canceled the update that was last asked for
 }
 
 // Care is what is to be done about a document now. A document that expires is not cared for any more.
@@ -154,6 +163,7 @@ func (u Upkeep) due(c *Care) (since time.Time, causes []RenewalCause) {
 	}
 	if u.Renewal.OnAge && !u.Turn.IsZero() {
 		u.next(c, u.Turn)
+		u.next(c, u.TurnAfter)
 		if !u.Turn.After(u.Now) {
 			since, causes = u.Turn, append(causes, RenewalForAge)
 		}

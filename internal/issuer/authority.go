@@ -73,6 +73,11 @@ func newAuthority(cfg AuthorityConfig, d Deps) *authority {
 // maxLifetimeDays is the longest lifetime that a fresh document signer certificate can cover, in whole days.
 func (a *authority) maxLifetimeDays() int { return int((signerValidity - backdate) / (24 * time.Hour)) }
 
+// usualLifetimeDays is the longest lifetime that every document signer in use covers, in whole days: that of documents without one of their own.
+func (a *authority) usualLifetimeDays() int {
+	return int((signerValidity - backdate - signerUse) / (24 * time.Hour))
+}
+
 // limits gives the latest end of validity that a document signed now can have: a fresh signer's, within the IACA's; and the usual one, which a
 // signer of up to signerUse covers too, so that not every document needs a signer of its own.
 func (a *authority) limits(ctx context.Context) (latest, usual time.Time, err error) {

@@ -138,7 +138,8 @@ func (is *Issuer) careFor(ctx context.Context, d store.DueDocument, r rules) (do
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return domain.Care{}, fmt.Errorf("load last update: %w", err)
 		}
-		u.Declined = last.State == domain.RequestRejected || last.State == domain.RequestCanceled
+		ended := last.State == domain.RequestRejected || last.State == domain.RequestCanceled
+		u.Declined = ended && !last.UpdatedAt.Before(u.Plan.Tried)
 	}
 	return u.Decide(), nil
 }
@@ -155,7 +156,7 @@ func (is *Issuer) addData(ctx context.Context, u *domain.Upkeep) error {
 		return fmt.Errorf("load person: %w", err)
 	}
 	if u.Renewal.OnAge {
-		u.Turn = f.NextTurn(person, u.Document.ValidFrom)
+		u.Turn, u.TurnAfter = turns(f, person, u.Document.ValidFrom, u.Now)
 	}
 	if !u.Renewal.OnChange {
 		return nil
@@ -166,6 +167,23 @@ func (is *Issuer) addData(ctx context.Context, u *domain.Upkeep) error {
 	}
 	u.Digest, err = is.dataDigest(f, u.Document.ID, person, images)
 	return err
+}
+
+// turns gives when the ages of a document turn: the last time until now or, if none did, the first; and the time after that.
+func turns(f *format.Format, person domain.Person, issued, now time.Time) (at, after time.Time) {
+	at = f.NextTurn(person, issued)
+	for after = next(f, person, at); !after.IsZero() && !after.After(now); after = next(f, person, at) {
+		at = after
+	}
+	return at, after
+}
+
+// next is the turn after one, zero after none.
+func next(f *format.Format, person domain.Person, turn time.Time) time.Time {
+	if turn.IsZero() {
+		return turn
+	}
+	return f.NextTurn(person, turn)
 }
 
 // dataDigest tells data of a document apart without keeping them. It is keyed, so that they cannot be guessed from it, and differs from

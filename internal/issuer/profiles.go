@@ -130,8 +130,8 @@ func (is *Issuer) checkProfile(ctx context.Context, in SaveProfile) (domain.Prof
 
 // checkRenewal reports what only the signers and the format show to be wrong with the renewal.
 func (is *Issuer) checkRenewal(problems *domain.Problems, o domain.ProfileOptions) {
-	if most := is.authority.maxLifetimeDays(); o.Renewal.BeforeExpiryDays >= most && o.LifetimeDays == 0 {
-		problems.Add("renewal.before_expiry_days", "must be less than the %d days that a document signer covers", most)
+	if most := is.authority.usualLifetimeDays(); o.Renewal.BeforeExpiryDays >= most && o.LifetimeDays == 0 {
+		problems.Add("renewal.before_expiry_days", "must be less than the %d days that every document signer covers", most)
 	}
 	if f, ok := is.Formats.Get(o.Format); ok && o.Renewal.OnAge && !f.StatesAges() {
 		problems.Add("renewal.on_age", "needs a format with an age that is computed")

@@ -70,7 +70,7 @@ func refusedRenewal(d store.DueDocument, err error) (renewal, error) {
 func (is *Issuer) recordRenewal(ctx context.Context, tx *store.Tx, d store.DueDocument, cause domain.RenewalCause, r *renewal) (
 	[]domain.AuditEntry, error) {
 	if r.update != nil {
-		e, err := is.insertUpdate(ctx, tx, domain.System(), *r.update, "renewed: "+string(cause))
+		e, err := is.insertUpdate(ctx, tx, domain.System(), *r.update, "renewed: "+cause.Told())
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +81,7 @@ func (is *Issuer) recordRenewal(ctx context.Context, tx *store.Tx, d store.DueDo
 	}
 	e := is.entry(domain.System(), "document.refuse_renewal", d.ID)
 	e.PersonID, e.RequestID, e.DocumentID = d.PersonID, d.RequestID, d.ID
-	e.Reason, e.Notes = r.refused, cut(string(cause)+", but "+r.why, maxNote)
+	e.Reason, e.Notes = r.refused, cut(cause.Told()+", but "+r.why, maxNote)
 	return []domain.AuditEntry{e}, nil
 }
 

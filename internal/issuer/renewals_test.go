@@ -354,3 +354,49 @@ func TestRenewalKeepsTheBoundOfSelfService(t *testing.T) {
 		require.Equal(t, 40*24*time.Hour, next.ValidUntil.Sub(next.ValidFrom))
 	})
 }
+
+// A no counts for the age that turned, not for the next one.
+func TestNextAgeAfterADeclinedOne(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		ctx := t.Context()
+		birthday := domain.DateOf(f.Clock.Now().AddDate(0, 0, 5)).Start()
+		person := f.Person(t, func(p *domain.Person) { p.BirthDate = domain.DateOf(birthday.AddDate(-20, 0, 0)) })
+		profile := f.Profile(t, "mdl", lasts(400), renews(domain.RenewalOptions{OnAge: true}))
+		d, _ := issue(t, f, person, profile, 1)
+		remindOn(t, f)
+		at(t, f, birthday.Add(time.Second))
+		require.Equal(t, messages.ExpiryResult{Renewed: 1}, tend(t, f))
+		_, err := f.Issuer.CancelRequest(ctx, f.Admin(), openUpdate(t, f, d.ID).ID, "no")
+		require.NoError(t, err)
+		at(t, f, birthday.AddDate(1, 0, 0).Add(-time.Minute))
+		require.Zero(t, tend(t, f))
+		at(t, f, birthday.AddDate(1, 0, 0).Add(time.Second))
+		require.Equal(t, messages.ExpiryResult{Renewed: 1}, tend(t, f))
+	})
+}
+
+// What somebody declined before a renewal was first asked for says nothing about it: a refusal by the rules is tried again.
+func TestRefusedRenewalAfterADeclinedUpdate(t *testing.T) {
+	eachBackend(t, func(t *testing.T, f *issuertest.Fixture) {
+		ctx := t.Context()
+		person := f.Person(t)
+		profile := f.Profile(t, "mdl", lasts(100), renews(domain.RenewalOptions{BeforeExpiryDays: 50}))
+		d, _ := issue(t, f, person, profile, 1)
+		remindOn(t, f)
+		_, err := f.Issuer.UpdateDocument(ctx, f.Admin(), "", issuer.NewUpdate{DocumentID: d.ID, Reason: domain.ReasonReprovision})
+		require.NoError(t, err)
+		_, err = f.Issuer.CancelRequest(ctx, f.Admin(), openUpdate(t, f, d.ID).ID, "no")
+		require.NoError(t, err)
+		country := person.Attributes["issuing_country"]
+		changed(t, f, person.ID, func(p *domain.Person) { delete(p.Attributes, "issuing_country") })
+		at(t, f, daysBefore(d, 50))
+		require.Zero(t, tend(t, f))
+		// Mended around the acts, which would have it looked at again at once.
+		mended, err := f.Store.Person(ctx, person.ID)
+		require.NoError(t, err)
+		mended.Version, mended.Attributes["issuing_country"] = mended.Version+1, country
+		require.NoError(t, f.Store.UpdatePerson(ctx, mended))
+		f.Clock.Advance(domain.RenewalPause)
+		require.Equal(t, messages.ExpiryResult{Renewed: 1}, tend(t, f))
+	})
+}

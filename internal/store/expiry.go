@@ -49,9 +49,12 @@ func (q Queries) SetPlan(ctx context.Context, known DueDocument, p domain.Plan) 
 		At(p.NextAt), p.Told, p.Renews, p.Digest, At(p.Tried), p.Refused, known.ID, string(known.State), At(known.Plan.NextAt))
 }
 
+// renewing is a document that is renewed, or whose plan is about to say so: a sweep that is looking at it must find it changed.
+const renewing = `(renews OR next_at <= $1)`
+
 // RecheckDocumentsOf has the live documents of a person that are renewed looked at again, as if no renewal had been tried.
 func (q Queries) RecheckDocumentsOf(ctx context.Context, personID string, at time.Time) error {
-	_, err := q.exec(ctx, `UPDATE documents SET next_at = $1, renewal_tried_at = NULL WHERE person_id = $2 AND renews AND `+liveDocument,
+	_, err := q.exec(ctx, `UPDATE documents SET next_at = $1, renewal_tried_at = NULL WHERE person_id = $2 AND `+renewing+` AND `+liveDocument,
 		At(at), personID)
 	return err
 }
@@ -82,7 +85,7 @@ func (s *Store) NextRecheck(ctx context.Context, at time.Time, limit int) (bool,
 		if err != nil {
 			return fmt.Errorf("load recheck: %w", err)
 		}
-		ids, err := tx.recheckable(ctx, r, limit)
+		ids, err := tx.recheckable(ctx, r, at, limit)
 		if err != nil {
 			return fmt.Errorf("find documents to recheck: %w", err)
 		}
@@ -102,13 +105,14 @@ func (s *Store) NextRecheck(ctx context.Context, at time.Time, limit int) (bool,
 	return found, err
 }
 
-func (t *Tx) recheckable(ctx context.Context, r DocumentRecheck, limit int) ([]string, error) {
+func (t *Tx) recheckable(ctx context.Context, r DocumentRecheck, at time.Time, limit int) ([]string, error) {
 	var f filter
 	f.add(liveDocument)
 	f.add("id > ?", r.Reached)
 	f.equal("profile_id", r.ProfileID)
 	if r.GroupID != "" {
-		f.add("renews AND person_id IN (SELECT id FROM persons WHERE group_id IN ("+groupSet(true)+"))", r.GroupID)
+		f.add("(renews OR next_at <= ?)", At(at))
+		f.add("person_id IN (SELECT id FROM persons WHERE group_id IN ("+groupSet(true)+"))", r.GroupID)
 	}
 	var ids []string
 	err := t.list(ctx, &ids, `SELECT id FROM documents`+f.where()+` ORDER BY id LIMIT `+strconv.Itoa(limit), f.args...)
